@@ -1,0 +1,1 @@
+"""YAML to Config to Snapshot."""

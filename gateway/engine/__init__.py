@@ -1,0 +1,1 @@
+"""The judgement: path, route, caller, permission, consequences."""

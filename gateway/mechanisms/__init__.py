@@ -1,0 +1,1 @@
+"""The replaceable parts: sources, authenticators, policies, mutators."""

@@ -1,0 +1,109 @@
+"""The four contracts of the replaceable parts. Read this file first.
+
+A TokenSource sees the request and finds a token. An Authenticator sees only the token, so what it remembers is true on every route.
+A Policy and a Mutator see only the principal. Sources, policies and mutators are pure: no I/O, no clock but the `now` they are given.
+A part that needs no resources is its own settings model; one that does (keys, files, a clock) has settings with `build(Resources)`.
+"""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from gateway.model.clock import Clock
+from gateway.model.decision import Pending
+from gateway.model.principal import Principal
+from gateway.model.request import InboundRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a token source reads, and what therefore never reaches an upstream that should not see it. Lower case."""
+
+    headers: frozenset[bytes] = frozenset()
+    cookies: frozenset[bytes] = frozenset()
+    subprotocol_prefixes: frozenset[bytes] = frozenset()
+
+
+class TokenSource(Protocol):
+    @property
+    def credentials(self) -> Credentials: ...
+
+    def find(self, request: InboundRequest) -> str | None:
+        """Return the token, or None if there is none here. Raises a refusal when it is malformed or came from another site."""
+
+
+class Authenticator(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    def recall(self, token: str) -> Principal | None:
+        """Return the principal of a token verified before. Costs a dictionary look-up; expiry is the caller's to check."""
+
+    def accepts(self, token: str) -> bool:
+        """Say whether this unverified token names this authenticator's issuer. Never raises."""
+
+    def authenticate(self, token: str, now: float) -> Principal | Pending:
+        """Verify a token at `now` (Unix seconds). Raises InvalidToken or Unavailable; Pending when keys must be fetched first."""
+
+
+class Policy(Protocol):
+    def check(self, principal: Principal, now: float) -> None:
+        """Raise a refusal unless the principal fulfils the policy."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderEdits:
+    """Headers to set, in order; a name may repeat. Values are header-safe ASCII. Good until `usable_until` (Unix seconds)."""
+
+    headers: tuple[tuple[str, str], ...]
+    usable_until: float = float("inf")
+
+
+class Mutator(Protocol):
+    @property
+    def owned(self) -> frozenset[str]:
+        """The header names this mutator may set: nobody but the gateway may send them to an upstream."""
+
+    def edit(self, principal: Principal, now: float) -> HeaderEdits:
+        """Return the headers that tell the upstream who is calling. An absent claim is an absent header."""
+
+
+Fetch = Callable[[str, int], Awaitable[bytes]]
+"""Get the body behind a URL, of at most so many bytes. Raises FetchFailed."""
+
+
+class FetchFailed(Exception):
+    """A control call failed: unreachable, too slow, too large, redirected elsewhere, or not 200."""
+
+
+class BadSetting(Exception):
+    """A setting that cannot be built: an unreadable file, a weak key. `path` leads to it from the part's own settings."""
+
+    def __init__(self, message: str, path: tuple[str | int, ...] = ()) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+@dataclass(slots=True)
+class Resources:
+    """What parts are built with. `tasks` collects background work (name and coroutine function) that the application owns.
+
+    `notice` reports what an operator should hear of (event name, fields): the parts themselves write no log.
+    """
+
+    directory: Path
+    """Relative file names in the settings start here."""
+    fetch: Fetch
+    clock: Clock
+    notice: Callable[[str, dict[str, Any]], None]
+    insecure: frozenset[str] = frozenset()
+    """Weaknesses that the configuration accepts by name."""
+    tasks: list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]] = field(default_factory=list)
+
+    def read(self, file: Path, *path: str | int) -> bytes:
+        """Return the content of a file named in the settings. Raises BadSetting."""
+        try:
+            return (self.directory / file).read_bytes()
+        except OSError as error:
+            raise BadSetting(f"cannot read {file}: {error.strerror}", path) from error

@@ -1,0 +1,344 @@
+"""Every reason to refuse a request, as a class.
+
+The public face of a refusal is made of class constants (`status`, `error`, `description`), so nothing from a request can leak into it.
+The message of an instance is for the log and for `gateway explain`; it never contains a token.
+`reason` is the label in logs and metrics: the class name in snake case. A narrower reason is a subclass of a broader one.
+"""
+
+import re
+from typing import ClassVar
+
+
+class Refusal(Exception):
+    """A request that is not let through. Raise a subclass."""
+
+    status: ClassVar[int]
+    error: ClassVar[str]
+    description: ClassVar[str]
+    reason: ClassVar[str] = "refusal"
+    closes_connection: ClassVar[bool] = False
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.reason = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+
+
+# --- 400: the request itself
+
+
+class InvalidRequest(Refusal):
+    status = 400
+    error = "invalid_request"
+    description = "The request is malformed"
+
+
+class MalformedMessage(InvalidRequest):
+    """Bytes that are not one unambiguous HTTP/1.1 message (RFC 9112)."""
+
+    closes_connection = True
+
+
+class AmbiguousTarget(InvalidRequest):
+    """A request-target that two servers could read differently."""
+
+
+class AmbiguousHost(InvalidRequest):
+    """No Host, several, or one that is not a host name (RFC 9112 §3.2)."""
+
+
+class AmbiguousHeader(InvalidRequest):
+    """A header that may come once came twice, or `Connection` names a header that is not hop-by-hop."""
+
+
+class MalformedCredentials(InvalidRequest):
+    """A Bearer header that is not `Bearer` and one token68 (RFC 6750 §2.1)."""
+
+
+class SeveralCredentials(InvalidRequest):
+    """More than one way to send a token was used in one request (RFC 6750 §3.1)."""
+
+
+class OversizedToken(InvalidRequest):
+    """A token beyond `limits.token_bytes`; it was not looked into."""
+
+
+class UnsupportedVersion(Refusal):
+    status = 505
+    error = "http_version_not_supported"
+    description = "Only HTTP/1.1 and HTTP/1.0 are spoken here"
+    closes_connection = True
+
+
+class UnsupportedTransferCoding(Refusal):
+    """RFC 9112 §6.1: a transfer coding other than `chunked`."""
+
+    status = 501
+    error = "not_implemented"
+    description = "The transfer coding is not supported"
+    closes_connection = True
+
+
+class OversizedTarget(Refusal):
+    status = 414
+    error = "uri_too_long"
+    description = "The request target is too long"
+    closes_connection = True
+
+
+class OversizedHead(Refusal):
+    status = 431
+    error = "request_header_fields_too_large"
+    description = "The request headers are too large"
+    closes_connection = True
+
+
+class OversizedBody(Refusal):
+    status = 413
+    error = "content_too_large"
+    description = "The request body is too large"
+
+
+class SlowRequest(Refusal):
+    """The head or the body did not arrive in time."""
+
+    status = 408
+    error = "request_timeout"
+    description = "The request did not arrive in time"
+    closes_connection = True
+
+
+class NoRoute(Refusal):
+    status = 404
+    error = "not_found"
+    description = "Nothing is served here"
+
+
+# --- 401: the caller
+
+
+class Unauthorized(Refusal):
+    status = 401
+
+
+class MissingCredentials(Unauthorized):
+    """No token in any of the places where the route looks: a bare challenge without error (RFC 6750 §3.1)."""
+
+    error = "unauthorized"
+    description = "A bearer token is required"
+
+
+class InvalidToken(Unauthorized):
+    """RFC 6750 §3.1. Subclasses share this face, so that a forger learns nothing from it."""
+
+    error = "invalid_token"
+    description = "The access token is invalid"
+
+
+class MalformedToken(InvalidToken):
+    """Not a JWS in compact form with a strict JSON header and payload (RFC 7515, RFC 8725 §3)."""
+
+
+class ExpiredToken(InvalidToken):
+    description = "The access token expired"
+
+
+class NotYetValid(InvalidToken):
+    """`nbf` or `iat` lies in the future."""
+
+
+class UnknownIssuer(InvalidToken):
+    """No authenticator of the route accepts the token's `iss`."""
+
+
+class WrongIssuer(InvalidToken):
+    """`iss` is not exactly the issuer of the authenticator."""
+
+
+class WrongAudience(InvalidToken):
+    pass
+
+
+class WrongType(InvalidToken):
+    """The `typ` header is not one the authenticator takes (RFC 8725 §3.11)."""
+
+
+class WrongAlgorithm(InvalidToken):
+    """`alg` is not allowed, or is not the algorithm of the key (RFC 8725 §3.1)."""
+
+
+class UnknownKey(InvalidToken):
+    """No key of the issuer has this `kid`, or none fits a token without `kid`."""
+
+
+class BadSignature(InvalidToken):
+    pass
+
+
+class UnsupportedHeader(InvalidToken):
+    """A `crit` header: an extension that must be understood and is not (RFC 7515 §4.1.11)."""
+
+
+class MissingClaim(InvalidToken):
+    pass
+
+
+class InvalidClaim(InvalidToken):
+    """A claim has the wrong JSON type or an impossible value."""
+
+
+class LifetimeTooLong(InvalidToken):
+    """`exp - iat` exceeds the authenticator's `max_lifetime`."""
+
+
+class BoundToken(InvalidToken):
+    """A sender-constrained token (`cnf`) came as a plain bearer token (RFC 9449 §7.2, RFC 8705 §3)."""
+
+
+class OversizedIdentity(InvalidToken):
+    """The headers that would tell the upstream who is calling exceed `limits.identity_bytes`."""
+
+
+class InsufficientAuthentication(Unauthorized):
+    """RFC 9470 §3: the caller must authenticate again, stronger or more recently."""
+
+    error = "insufficient_user_authentication"
+    description = "A stronger or more recent authentication is required"
+
+    def __init__(self, message: str, *, acr_values: tuple[str, ...] = (), max_age: int | None = None) -> None:
+        super().__init__(message)
+        self.acr_values = acr_values
+        self.max_age = max_age
+
+
+# --- 403: the permission
+
+
+class Forbidden(Refusal):
+    status = 403
+
+
+class InsufficientScope(Forbidden):
+    """RFC 6750 §3.1. `scope` holds the scopes that the route requires."""
+
+    error = "insufficient_scope"
+    description = "The access token lacks a required scope"
+
+    def __init__(self, message: str, *, scope: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.scope = scope
+
+
+class RequirementNotMet(Forbidden):
+    """A `require` entry about claims or the principal does not hold."""
+
+    error = "insufficient_scope"
+    description = "The access token lacks a required privilege"
+
+
+class CrossSiteRequest(Forbidden):
+    """A token from a cookie, on an unsafe method or an upgrade, without an allowed `Origin`."""
+
+    error = "access_denied"
+    description = "The request came from another site"
+
+
+class OriginNotAllowed(Forbidden):
+    """A CORS preflight from an origin that the route does not allow."""
+
+    error = "access_denied"
+    description = "The origin is not allowed"
+
+
+class UpgradeNotAllowed(Forbidden):
+    """An upgrade to a protocol that is not on the route's list."""
+
+    error = "access_denied"
+    description = "The protocol upgrade is not allowed"
+
+
+# --- 5xx: not known, or not working. Never a reason to throw a token away.
+
+
+class Unavailable(Refusal):
+    status = 503
+    error = "temporarily_unavailable"
+    description = "The service is temporarily unavailable"
+    retry_after: ClassVar[int] = 5
+
+
+class KeysUnavailable(Unavailable):
+    """The issuer's keys cannot be had now, so nobody can say whether the token is good."""
+
+
+class UpstreamSaturated(Unavailable):
+    """No connection to the upstream became free in time."""
+
+    retry_after = 1
+
+
+class Draining(Unavailable):
+    """The process is shutting down."""
+
+    retry_after = 1
+    closes_connection = True
+
+
+class ConnectionLimit(Unavailable):
+    """The listener holds as many connections as `limits.connections` allows."""
+
+    retry_after = 1
+    closes_connection = True
+
+
+class UpstreamFailed(Refusal):
+    status = 502
+    error = "bad_gateway"
+    description = "The upstream gave no valid answer"
+
+
+class UpstreamUnreachable(UpstreamFailed):
+    """No connection could be made."""
+
+
+class UpstreamClosed(UpstreamFailed):
+    """The upstream closed the connection before its answer was complete."""
+
+
+class UpstreamMalformed(UpstreamFailed):
+    """The answer is not HTTP/1.1, or is ambiguous."""
+
+
+class UpstreamTimeout(Refusal):
+    status = 504
+    error = "gateway_timeout"
+    description = "The upstream did not answer in time"
+
+
+class ConnectTimeout(UpstreamTimeout):
+    pass
+
+
+class FirstByteTimeout(UpstreamTimeout):
+    pass
+
+
+class IdleTimeout(UpstreamTimeout):
+    """The upstream fell silent in the middle of its answer, or stopped reading the request."""
+
+
+class InternalError(Refusal):
+    """A bug. It refuses."""
+
+    status = 500
+    error = "server_error"
+    description = "Something went wrong"
+    closes_connection = True
+
+
+class ClientGone(Refusal):
+    """Log and metrics only: the client closed the connection before it had the whole answer."""
+
+    status = 499
+    error = "client_closed_request"
+    description = "The client closed the connection"
+    closes_connection = True

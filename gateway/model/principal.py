@@ -1,0 +1,55 @@
+"""The proven caller."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Claims = Mapping[str, Any]
+"""The payload of a verified token, as strict JSON values."""
+
+ClaimPath = tuple[str, ...]
+"""Where a claim is: `("realm_access", "roles")`."""
+
+PrincipalType = Literal["user", "client"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Principal:
+    """Who is calling, as one authenticator proved it. True on every route; says nothing about permission.
+
+    Times are Unix seconds. `usable_until` is `exp` plus the authenticator's leeway: from then on the token is expired.
+    `verified_by` names the key (its thumbprint), so that the principal can be forgotten together with it.
+    """
+
+    subject: str
+    issuer: str
+    type: PrincipalType
+    claims: Claims
+    scopes: frozenset[str]
+    issued_at: int | None
+    expires_at: int
+    usable_until: float
+    token_id: str | None
+    client_id: str | None
+    authenticator: str
+    verified_by: str
+    identity_headers: dict[str, "HeaderBlock"] = field(default_factory=dict, repr=False)
+    """Memo, not part of the value: the header block made for each distinct `inject` list."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderBlock:
+    """Headers ready for the wire (`Name: value\\r\\n` lines), good until `usable_until` (Unix seconds)."""
+
+    lines: bytes
+    usable_until: float
+
+
+def claim_at(claims: Claims, path: ClaimPath) -> Any | None:
+    """Return the claim at `path`, or None where it is absent or null."""
+    value: Any = claims
+    for name in path:
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(name)
+    return value

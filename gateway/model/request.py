@@ -1,0 +1,75 @@
+"""What the caller sends, without its body."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from gateway.model.errors import AmbiguousHeader
+
+Header = tuple[bytes, bytes]
+"""Name as it was sent, value without surrounding white space."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The other end of the connection. `address` is an IP address, or "unix" on a Unix socket."""
+
+    address: str
+    is_trusted_proxy: bool = False
+
+
+class InboundRequest:
+    """One request head. Header names are looked up in lower case; values are bytes as they were sent.
+
+    `target` is the raw request-target; the engine makes the canonical path of it, nobody else reads it.
+    """
+
+    def __init__(
+        self, method: str, target: bytes, headers: list[Header], peer: Peer, *, secure: bool = False, version: str = "1.1"
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.peer = peer
+        self.secure = secure
+        self.version = version
+        self._first: dict[bytes, bytes] = {}
+        self._repeated: dict[bytes, list[bytes]] = {}
+        first = self._first
+        for name, value in headers:
+            key = name.lower()
+            if key in first:
+                self._repeated.setdefault(key, [first[key]]).append(value)
+            else:
+                first[key] = value
+
+    def one(self, name: bytes) -> bytes | None:
+        """Return the value of a header that may come once. Raises AmbiguousHeader if it came more often."""
+        if self._repeated and name in self._repeated:
+            raise AmbiguousHeader(f"{name.decode('latin-1')} was sent {len(self._repeated[name])} times")
+        return self._first.get(name)
+
+    def all(self, name: bytes) -> list[bytes]:
+        """Return every value of a header, in order."""
+        if self._repeated and name in self._repeated:
+            return self._repeated[name]
+        value = self._first.get(name)
+        return [] if value is None else [value]
+
+    def listed(self, name: bytes) -> list[bytes]:
+        """Return the members of a comma-separated header (RFC 9110 §5.6.1), stripped, without empty ones."""
+        return [member for value in self.all(name) for part in value.split(b",") if (member := part.strip(b" \t"))]
+
+    @cached_property
+    def upgrade(self) -> bytes | None:
+        """The protocol asked for, in lower case, if this is an upgrade request (RFC 9110 §7.8)."""
+        if b"upgrade" not in self._first:
+            return None
+        if b"upgrade" not in (option.lower() for option in self.listed(b"connection")):
+            return None
+        return b",".join(self.listed(b"upgrade")).lower() or None
+
+    @cached_property
+    def cookies(self) -> list[tuple[bytes, bytes]]:
+        """Name and value of each cookie, in order (RFC 6265 §5.4), values as they were sent."""
+        pairs = (pair.partition(b"=") for line in self.all(b"cookie") for pair in line.split(b";"))
+        return [(name.strip(b" \t"), value.strip(b" \t")) for name, equals, value in pairs if equals]

@@ -1,0 +1,1 @@
+"""Metrics and health on their own port."""

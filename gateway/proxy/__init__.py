@@ -1,0 +1,1 @@
+"""The data plane: bytes between a client and an upstream."""

@@ -1,0 +1,1 @@
+"""Metrics, health and logs: what the gateway tells its operators."""
