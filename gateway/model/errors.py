@@ -16,6 +16,8 @@ class Refusal(Exception):
     error: ClassVar[str]
     description: ClassVar[str]
     reason: ClassVar[str] = "refusal"
+    challenges: ClassVar[bool] = False
+    """Whether the answer carries `WWW-Authenticate`."""
     closes_connection: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
@@ -50,15 +52,21 @@ class AmbiguousHeader(InvalidRequest):
     """A header that may come once came twice, or `Connection` names a header that is not hop-by-hop."""
 
 
-class MalformedCredentials(InvalidRequest):
+class InvalidCredentials(InvalidRequest):
+    """Credentials that cannot even be read (RFC 6750 §3.1, `invalid_request`)."""
+
+    challenges = True
+
+
+class MalformedCredentials(InvalidCredentials):
     """A Bearer header that is not `Bearer` and one token68 (RFC 6750 §2.1)."""
 
 
-class SeveralCredentials(InvalidRequest):
+class SeveralCredentials(InvalidCredentials):
     """More than one way to send a token was used in one request (RFC 6750 §3.1)."""
 
 
-class OversizedToken(InvalidRequest):
+class OversizedToken(InvalidCredentials):
     """A token beyond `limits.token_bytes`; it was not looked into."""
 
 
@@ -118,6 +126,7 @@ class NoRoute(Refusal):
 
 class Unauthorized(Refusal):
     status = 401
+    challenges = True
 
 
 class MissingCredentials(Unauthorized):
@@ -220,6 +229,7 @@ class Forbidden(Refusal):
 class InsufficientScope(Forbidden):
     """RFC 6750 §3.1. `scope` holds the scopes that the route requires."""
 
+    challenges = True
     error = "insufficient_scope"
     description = "The access token lacks a required scope"
 
@@ -231,6 +241,7 @@ class InsufficientScope(Forbidden):
 class RequirementNotMet(Forbidden):
     """A `require` entry about claims or the principal does not hold."""
 
+    challenges = True
     error = "insufficient_scope"
     description = "The access token lacks a required privilege"
 
@@ -247,13 +258,6 @@ class OriginNotAllowed(Forbidden):
 
     error = "access_denied"
     description = "The origin is not allowed"
-
-
-class UpgradeNotAllowed(Forbidden):
-    """An upgrade to a protocol that is not on the route's list."""
-
-    error = "access_denied"
-    description = "The protocol upgrade is not allowed"
 
 
 # --- 5xx: not known, or not working. Never a reason to throw a token away.

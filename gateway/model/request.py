@@ -24,7 +24,14 @@ class InboundRequest:
     """
 
     def __init__(
-        self, method: str, target: bytes, headers: list[Header], peer: Peer, *, secure: bool = False, version: str = "1.1"
+        self,
+        method: str,
+        target: bytes,
+        headers: list[Header],
+        peer: Peer,
+        *,
+        secure: bool = False,
+        version: str = "1.1",
     ) -> None:
         self.method = method
         self.target = target

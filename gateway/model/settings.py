@@ -72,4 +72,6 @@ HEADER_NAME = r"^[A-Za-z0-9!#$%&'*+.^`|~-]+$"
 
 HeaderName = Annotated[str, Field(pattern=HEADER_NAME, max_length=128)]
 
-FilePath = Annotated[Path, WithJsonSchema({"type": "string", "description": "A path, relative to the configuration file"})]
+FilePath = Annotated[
+    Path, WithJsonSchema({"type": "string", "description": "A path, relative to the configuration file"})
+]

@@ -1,0 +1,72 @@
+"""Where requests come in and where they go: addresses as values."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import urlsplit
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A TCP address (`host`, `port`), or a Unix socket (`path`)."""
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"unix:{self.path}" if self.path else f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class TargetAddress:
+    """One place where an upstream listens."""
+
+    scheme: Literal["http", "https"]
+    address: Address
+
+    @property
+    def authority(self) -> str:
+        """The target's own Host: without the scheme's default port; `localhost` on a Unix socket."""
+        if self.address.path:
+            return "localhost"
+        default = 443 if self.scheme == "https" else 80
+        return str(self.address).removesuffix(f":{default}") if self.address.port == default else str(self.address)
+
+    def __str__(self) -> str:
+        return str(self.address) if self.address.path else f"{self.scheme}://{self.address}"
+
+
+_HOST_PORT = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9._-]*)):(?P<port>\d{1,5})")
+
+
+def parse_address(text: str) -> Address:
+    """Read `host:port`, `[v6]:port` or `unix:/path`. Raises ValueError."""
+    if text.startswith("unix:"):
+        return Address(path=_socket_path(text))
+    if not (match := _HOST_PORT.fullmatch(text)) or int(match["port"]) > 65535:
+        raise ValueError(f'"{text}" is not an address; write 0.0.0.0:8080, [::]:8080 or unix:/run/gateway.sock')
+    return Address(host=match["v6"] or match["host"], port=int(match["port"]))
+
+
+def parse_target(text: str) -> TargetAddress:
+    """Read `http://host[:port]`, `https://host[:port]` or `unix:/path`. Raises ValueError."""
+    if text.startswith("unix:"):
+        return TargetAddress("http", Address(path=_socket_path(text)))
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(
+            f'"{text}" is not a target; write http://127.0.0.1:9000, https://orders.internal or unix:/run/app.sock'
+        )
+    if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username is not None:
+        raise ValueError(f'"{text}" must end after the port; use rewrite on the route to change paths')
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return TargetAddress("https" if parts.scheme == "https" else "http", Address(host=parts.hostname, port=port))
+
+
+def _socket_path(text: str) -> str:
+    path = text.removeprefix("unix:")
+    if not path.startswith("/"):
+        raise ValueError(f'"{text}" needs an absolute path: unix:/run/app.sock')
+    return path
