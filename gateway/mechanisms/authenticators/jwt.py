@@ -1,0 +1,270 @@
+"""Callers proven by the JWTs of one issuer (RFC 7519, RFC 9068)."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from gateway.mechanisms.base import BadSetting, Fetch, FetchFailed, Resources
+from gateway.model.decision import Pending
+from gateway.model.principal import Claims, Principal, PrincipalType
+from gateway.model.settings import ByteSize, FilePath, Seconds, Settings
+from gateway.tokens.cache import TokenCache
+from gateway.tokens.jose import peek_issuer, read_jws
+from gateway.tokens.key_documents import BadKey, KeyRules, key_from_pem, key_from_secret, read_jwks
+from gateway.tokens.keys import KeySet, KeySource
+from gateway.tokens.remote_keys import Discovery, FixedLocation, RemoteKeys, SourceFailed, Timing
+from gateway.tokens.verify import Expectations, Verified, media_type, verify_jwt
+
+AlgorithmName = Literal[
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "HS256", "HS384", "HS512"
+]
+Name = Annotated[str, Field(min_length=1)]
+
+KEY_SETTINGS = ("jwks_file", "pem_file", "secret_file", "jwks_uri", "discovery")
+REMOTE_SETTINGS = ("refresh_interval", "cooldown", "max_stale")
+
+
+class JwtSettings(Settings):
+    """Tokens of one issuer: signed JWTs, checked here. Exactly one of the five key settings says where its keys are."""
+
+    type: Literal["jwt"]
+    """The kind of authenticator."""
+    issuer: Name
+    """The exact value of `iss`. An https URL, unless `http_issuer` is accepted as insecure."""
+    audiences: tuple[Name, ...]
+    """What `aud` must name at least one of: this API. Empty only if `no_audience` is accepted as insecure."""
+    algorithms: Annotated[tuple[AlgorithmName, ...], Field(min_length=1)] = ("RS256", "PS256", "ES256", "EdDSA")
+    """The accepted values of `alg`; each key is also bound to its own. HMAC (`HS…`) must be named, and never mixed."""
+    jwks_file: FilePath | None = None
+    """Keys from a file with a JWK set."""
+    pem_file: FilePath | None = None
+    """One key from a file with a PEM public key or certificate. It fits tokens with any `kid`."""
+    secret_file: FilePath | None = None
+    """An HMAC secret: the bytes of the file, without a final line break. HS256, HS384, HS512 need 32, 48, 64 bytes."""
+    jwks_uri: str | None = None
+    """Keys from a JWK set that the issuer publishes under this URL."""
+    discovery: bool = False
+    """Keys from the `jwks_uri` in the issuer's metadata, `<issuer>/.well-known/openid-configuration`."""
+    refresh_interval: Annotated[Seconds, Field(ge=10)] = 600
+    """How often published keys are fetched again."""
+    cooldown: Annotated[Seconds, Field(ge=1)] = 30
+    """The least time between fetches caused by tokens with an unknown `kid`."""
+    max_stale: Seconds = 86400
+    """How long the last good keys serve while the issuer cannot be reached."""
+    leeway: Annotated[Seconds, Field(le=300)] = 5
+    """How far the issuer's clock may be off."""
+    required_claims: tuple[Name, ...] = ("iat",)
+    """Claims that must be there and not null, besides `iss`, `sub`, `exp` and `aud`."""
+    max_lifetime: Annotated[Seconds, Field(gt=0)] = 86400
+    """The longest accepted time from `iat` (without it, from now) to `exp`."""
+    typ: Annotated[tuple[Name, ...], Field(min_length=1)] = ("at+jwt",)
+    """The accepted values of the `typ` header. Many issuers write `JWT`; the word `absent` accepts tokens without."""
+    strict_audience: bool = False
+    """Accept only tokens whose one and only audience is in `audiences`."""
+    cache_entries: Annotated[int, Field(ge=0)] = 10_000
+    """How many verified tokens are remembered by each process."""
+    cache_bytes: ByteSize = 16 * 1024 * 1024
+    """How long the remembered tokens may be together."""
+
+    @model_validator(mode="after")
+    def _no_contradictions(self) -> Self:
+        if len(self._key_settings()) != 1:
+            raise ValueError(f"exactly one of {', '.join(KEY_SETTINGS)} is needed")
+        if not self._is_remote() and (useless := self.model_fields_set.intersection(REMOTE_SETTINGS)):
+            raise ValueError(f"{', '.join(sorted(useless))}: only for jwks_uri and discovery")
+        symmetric = {algorithm.startswith("HS") for algorithm in self.algorithms}
+        if len(symmetric) == 2:
+            raise ValueError("algorithms: HMAC cannot be mixed with signatures; use two authenticators")
+        if True in symmetric and not (self.secret_file or self.jwks_file):
+            raise ValueError("algorithms: HMAC needs a secret_file or a jwks_file")
+        if False in symmetric and self.secret_file:
+            raise ValueError("secret_file: only for HMAC; name HS256, HS384 or HS512 in algorithms")
+        return self
+
+    def build(self, name: str, resources: Resources) -> "JwtAuthenticator":
+        """Return the authenticator. Raises BadSetting. The work of fetching keys goes to `resources.tasks`."""
+        self._refuse_weaknesses(resources.insecure)
+        cache = TokenCache(self.cache_entries, self.cache_bytes)
+        keys: KeySource
+        if self._is_remote():
+            keys = remote = self._remote_keys(name, resources, cache)
+            resources.tasks.append((f"keys of {name}", remote.keep_fresh))
+        else:
+            keys = self._local_keys(resources)
+        return JwtAuthenticator(name, keys, self.expectations(), cache)
+
+    def expectations(self) -> Expectations:
+        return Expectations(
+            issuer=self.issuer,
+            audiences=frozenset(self.audiences),
+            algorithms=frozenset(self.algorithms),
+            types=frozenset(None if typ == "absent" else media_type(typ) for typ in self.typ),
+            leeway=self.leeway,
+            required_claims=self.required_claims,
+            max_lifetime=self.max_lifetime,
+            strict_audience=self.strict_audience,
+        )
+
+    def _key_settings(self) -> list[str]:
+        return [name for name in KEY_SETTINGS if getattr(self, name)]
+
+    def _is_remote(self) -> bool:
+        return self.jwks_uri is not None or self.discovery
+
+    def _refuse_weaknesses(self, accepted: frozenset[str]) -> None:
+        if not self.audiences and "no_audience" not in accepted:
+            raise BadSetting(
+                "without an audience, tokens meant for other services would pass; "
+                "accept that with `no_audience` in `insecure`",
+                ("audiences",),
+            )
+        for setting in ("issuer", "jwks_uri"):
+            url = getattr(self, setting)
+            if url is not None and "http_issuer" not in accepted and not url.startswith("https://"):
+                raise BadSetting(
+                    "not an https URL, so keys can be forged on the way; accept that with `http_issuer` in `insecure`",
+                    (setting,),
+                )
+
+    def _local_keys(self, resources: Resources) -> KeySet:
+        [setting] = self._key_settings()
+        content = resources.read(getattr(self, setting), setting)
+        rules = _rules(resources.insecure, symmetric=True)
+        try:
+            keys = _READERS[setting](content, rules)
+        except BadKey as error:
+            raise BadSetting(str(error), (setting,)) from error
+        usable = {algorithm for key in keys.keys for algorithm in key.algorithms}
+        needed = set(self.algorithms)
+        if not usable & needed:
+            raise BadSetting(f"holds no key for {', '.join(self.algorithms)}", (setting,))
+        if self.secret_file and (short := needed - usable):
+            raise BadSetting(f"the secret is too short for {', '.join(sorted(short))}", (setting,))
+        return keys
+
+    def _remote_keys(self, name: str, resources: Resources, cache: TokenCache) -> RemoteKeys:
+        allow_http = "http_issuer" in resources.insecure
+        return RemoteKeys(
+            FixedLocation(self.jwks_uri) if self.jwks_uri else Discovery(self.issuer, allow_http),
+            _key_fetch(resources.fetch),
+            resources.clock,
+            rules=_rules(resources.insecure, symmetric=False),
+            timing=Timing(self.refresh_interval, self.cooldown, self.max_stale),
+            forget=cache.forget,
+            notice=lambda event, fields: resources.notice(event, {"authenticator": name, **fields}),
+        )
+
+
+class JwtAuthenticator:
+    """An Authenticator for the JWTs of one issuer.
+
+    Remembers whom a token proves until the token expires or its key is withdrawn. `keys`, `expect` and `cache` are
+    public for `gateway explain` and metrics.
+    """
+
+    def __init__(self, name: str, keys: KeySource, expect: Expectations, cache: TokenCache) -> None:
+        self.name = name
+        self.keys = keys
+        self.expect = expect
+        self.cache = cache
+
+    def recall(self, token: str) -> Principal | None:
+        return self.cache.get(token)
+
+    def accepts(self, token: str) -> bool:
+        return peek_issuer(token) == self.expect.issuer
+
+    def authenticate(self, token: str, now: float) -> Principal | Pending:
+        verified = verify_jwt(read_jws(token), self.keys, self.expect, now)
+        if isinstance(verified, Pending):
+            return verified
+        principal = self._principal(verified)
+        self.cache.put(token, principal, now)
+        return principal
+
+    def _principal(self, verified: Verified) -> Principal:
+        claims = verified.claims
+        issued_at = claims.get("iat")
+        return Principal(
+            subject=claims["sub"],
+            issuer=self.expect.issuer,
+            type=_principal_type(claims),
+            claims=claims,
+            scopes=_scopes(claims),
+            issued_at=None if issued_at is None else int(issued_at),
+            expires_at=int(claims["exp"]),
+            usable_until=claims["exp"] + self.expect.leeway,
+            token_id=_text(claims.get("jti")),
+            client_id=_client_id(claims),
+            authenticator=self.name,
+            verified_by=verified.key.thumbprint,
+        )
+
+
+def _principal_type(claims: Claims) -> PrincipalType:
+    """RFC 9700 §4.15: a client that got a token for itself must not pass for a user whose `sub` is the same."""
+    is_client = (
+        claims["sub"] == _client_id(claims)
+        or claims.get("idtyp") == "app"  # Microsoft Entra
+        or claims.get("gty") == "client-credentials"  # Auth0
+    )
+    return "client" if is_client else "user"
+
+
+def _client_id(claims: Claims) -> str | None:
+    return _text(claims.get("client_id")) or _text(claims.get("azp"))
+
+
+def _scopes(claims: Claims) -> frozenset[str]:
+    """Return the granted scopes: `scope` (RFC 8693 §4.2) and `scp`, each a list or words with spaces between.
+
+    Anything else grants nothing.
+    """
+    granted: set[str] = set()
+    for value in (claims.get("scope"), claims.get("scp")):
+        if type(value) is str:
+            granted.update(value.split(" "))
+        elif type(value) is list:
+            granted.update(scope for scope in value if type(scope) is str)
+    return frozenset(granted - {""})
+
+
+def _text(value: Any) -> str | None:
+    return value if type(value) is str else None
+
+
+def _jwks(content: bytes, rules: KeyRules) -> KeySet:
+    keys, problems = read_jwks(content, rules)
+    if problems:
+        raise BadKey("; ".join(problems))
+    return keys
+
+
+def _secret(content: bytes, rules: KeyRules) -> KeySet:
+    return KeySet([key_from_secret(content.removesuffix(b"\n").removesuffix(b"\r"), rules)])
+
+
+_READERS: dict[str, Callable[[bytes, KeyRules], KeySet]] = {
+    "jwks_file": _jwks,
+    "pem_file": lambda content, rules: KeySet([key_from_pem(content, rules)]),
+    "secret_file": _secret,
+}
+
+
+def _rules(insecure: frozenset[str], *, symmetric: bool) -> KeyRules:
+    return KeyRules(
+        symmetric=symmetric, weak_rsa="weak_rsa_key" in insecure, short_secrets="short_hmac_key" in insecure
+    )
+
+
+def _key_fetch(fetch: Fetch) -> Callable[[str, int], Awaitable[bytes]]:
+    """Translate the failure of a control call into the words of the floor below."""
+
+    async def fetched(url: str, max_bytes: int) -> bytes:
+        try:
+            return await fetch(url, max_bytes)
+        except FetchFailed as error:
+            raise SourceFailed(str(error)) from error
+
+    return fetched

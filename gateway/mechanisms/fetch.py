@@ -1,0 +1,91 @@
+"""The HTTP client for control calls: key sets and discovery documents."""
+
+import asyncio
+import ssl
+from pathlib import Path
+
+import aiohttp
+from yarl import URL
+
+from gateway.mechanisms.base import BadSetting, FetchFailed
+
+MAX_REDIRECTS = 3
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+class ControlClient:
+    """Gets small documents. `fetch` is a `Fetch`; call `close` at the end.
+
+    Trusts the system's authorities and those in `ca_file`; raises BadSetting if that is bad. Keeps no cookies, uses no
+    proxy, follows redirects only within one origin.
+    """
+
+    def __init__(self, timeout: float = 5.0, ca_file: Path | None = None) -> None:
+        self._timeout = timeout
+        self._tls = _tls(ca_file)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def fetch(self, url: str, max_bytes: int) -> bytes:
+        """Return the body behind `url`, of at most `max_bytes` when decompressed. Raises FetchFailed."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._follow(URL(url), max_bytes)
+        except TimeoutError as error:
+            raise FetchFailed(f"{_public(url)} did not answer within {self._timeout:g} s") from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise FetchFailed(f"{_public(url)}: {error or type(error).__name__}") from error
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def _follow(self, url: URL, max_bytes: int) -> bytes:
+        for _ in range(MAX_REDIRECTS + 1):
+            async with self._client().get(url, allow_redirects=False) as response:
+                if response.status not in _REDIRECTS:
+                    return await _body(response, max_bytes)
+                target = url.join(URL(response.headers.get("Location", "")))
+            if target.origin() != url.origin():
+                raise FetchFailed(f"{_public(url)} redirects to another origin")
+            url = target
+        raise FetchFailed(f"{_public(url)} redirects more than {MAX_REDIRECTS} times")
+
+    def _client(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(ssl=self._tls),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"Accept": "application/json"},
+                timeout=aiohttp.ClientTimeout(total=self._timeout),
+            )
+        return self._session
+
+
+def _tls(ca_file: Path | None) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        try:
+            context.load_verify_locations(ca_file)
+        except OSError as error:  # ssl.SSLError is one
+            raise BadSetting(f"cannot use {ca_file} as certificate authorities: {error.strerror}") from error
+    return context
+
+
+async def _body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
+    if response.status != 200:
+        raise FetchFailed(f"{_public(response.url)} answered {response.status}")
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > max_bytes:
+            raise FetchFailed(f"{_public(response.url)} is larger than {max_bytes} bytes")
+    return bytes(body)
+
+
+def _public(url: str | URL) -> str:
+    """Return a URL for the log: without user, password, query and fragment."""
+    try:
+        return str(URL(url).with_user(None).with_query(None).with_fragment(None))
+    except ValueError:
+        return "a malformed URL"
