@@ -1,0 +1,80 @@
+"""The listener of the ops port.
+
+aiohttp by itself answers a request it cannot parse with the offending line, logs that line (it may hold a token)
+and names its version; and it drops every limit when one keyword is misspelt. Both are closed here.
+"""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from gateway.ops.app import OPS_HEADERS
+
+Address = tuple[str, int] | Path
+"""Host and port, or the path of a Unix socket."""
+
+_SHUTDOWN_SECONDS = 1.0
+
+_LIMITS: dict[str, Any] = {
+    # Also the time for the first request head. Longer than the usual scrape interval of 15 s, so that scrapers keep
+    # their connection.
+    "keepalive_timeout": 20.0,
+    "lingering_time": 0,
+    "max_line_size": 2048,
+    "max_field_size": 8192,
+    "max_headers": 64,
+    "access_log": None,
+}
+
+
+async def serve_ops(app: web.Application, address: Address) -> web.AppRunner:
+    """Listen, and return the runner: `addresses` tells the port that was taken for port 0, `cleanup()` stops.
+
+    Raises OSError.
+    """
+    runner = _Runner(app, shutdown_timeout=_SHUTDOWN_SECONDS)
+    await runner.setup()
+    try:
+        await _site(runner, address).start()
+    except OSError:
+        await runner.cleanup()
+        raise
+    return runner
+
+
+def _site(runner: web.AppRunner, address: Address) -> web.BaseSite:
+    if isinstance(address, Path):
+        return web.UnixSite(runner, address)
+    host, port = address
+    return web.TCPSite(runner, host, port)
+
+
+class _Runner(web.AppRunner):
+    async def _make_server(self) -> web.Server:
+        server = await super()._make_server()
+        return _Server(server.request_handler, request_factory=server.request_factory, handler_cancellation=True)
+
+
+class _Server(web.Server):
+    def __call__(self) -> web.RequestHandler:
+        return _Connection(self, loop=asyncio.get_running_loop(), **_LIMITS)
+
+
+class _Connection(web.RequestHandler):
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer without a word of the request; log only what is our fault."""
+        if status >= 500:
+            self.log_exception("Error handling a request to the ops port", exc_info=exc)
+        response = web.Response(status=status, headers=OPS_HEADERS)
+        response.force_close()
+        return response

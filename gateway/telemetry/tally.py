@@ -1,0 +1,88 @@
+"""What the data plane counts, as plain numbers that cost nanoseconds to add to.
+
+A tally is written and read by one thread, the event loop's: there is no lock. `metrics` exposes them.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other")
+"""The label values of `method`: what a client may invent is "other"."""
+
+STATUSES = ("1xx", "2xx", "3xx", "4xx", "5xx", "499")
+"""The label values of `status`. 499: the client went away before it had the whole answer."""
+
+BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
+"""Upper bounds in seconds. From 100 µs, because what the gateway adds is a fraction of a millisecond, to 60 s,
+where time-outs end most requests. Three steps to a decade keep a quantile within a factor of two; above 2.5 s only
+"slow" and "timed out" are told apart, since each bucket is one more time series for every route."""
+
+_METHOD_COLUMN = {method: column * len(STATUSES) for column, method in enumerate(METHODS)}
+_OTHER_METHOD = _METHOD_COLUMN["other"]
+_STATUS_ROW = {status: status // 100 - 1 for status in range(100, 600)} | {499: STATUSES.index("499")}
+_INVALID_STATUS = STATUSES.index("5xx")
+"""RFC 9110 §15: a status code outside 100..599 is treated as a 5xx."""
+
+
+class DurationTally:
+    """A histogram of seconds."""
+
+    __slots__ = ("counts", "sum")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BUCKETS) + 1)
+        self.sum = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count one duration; one that equals a bound is within it."""
+        self.counts[bisect_left(BUCKETS, seconds)] += 1
+        self.sum += seconds
+
+
+class RouteTally:
+    """What happened on one route. Bytes are those of bodies and tunnels, without heads."""
+
+    __slots__ = ("_requests", "added", "decisions", "request_bytes", "response_bytes", "total", "upstream")
+
+    def __init__(self) -> None:
+        self._requests = [0] * (len(METHODS) * len(STATUSES))
+        self.decisions: dict[str, int] = {}
+        self.added = DurationTally()
+        self.upstream = DurationTally()
+        self.total = DurationTally()
+        self.request_bytes = 0
+        self.response_bytes = 0
+
+    def record(
+        self,
+        method: str,
+        status: int,
+        reason: str,
+        total: float,
+        added: float | None = None,
+        upstream: float | None = None,
+        request_bytes: int = 0,
+        response_bytes: int = 0,
+    ) -> None:
+        """Count one finished request.
+
+        `reason` is "allow", "preflight" or the refusal's. Durations are seconds; `added` and `upstream` are None
+        when the request never got so far. A tunnel or a long stream may add to `request_bytes` and `response_bytes`
+        by itself as it goes.
+        """
+        self._requests[_METHOD_COLUMN.get(method, _OTHER_METHOD) + _STATUS_ROW.get(status, _INVALID_STATUS)] += 1
+        self.decisions[reason] = self.decisions.get(reason, 0) + 1
+        self.total.observe(total)
+        if added is not None:
+            self.added.observe(added)
+        if upstream is not None:
+            self.upstream.observe(upstream)
+        self.request_bytes += request_bytes
+        self.response_bytes += response_bytes
+
+    def requests(self) -> Iterator[tuple[str, str, int]]:
+        """Yield method, status class and number, where there is one."""
+        for index, count in enumerate(self._requests):
+            if count:
+                column, row = divmod(index, len(STATUSES))
+                yield METHODS[column], STATUSES[row], count
