@@ -1,0 +1,140 @@
+"""What the upstream is told about the connection: `X-Forwarded-*`, `Forwarded`, `X-Request-ID`, `traceparent`.
+
+The rule. From a peer that is not a trusted proxy nothing is believed: all of these are removed and written anew from the connection
+itself; `traceparent` and `Forwarded` are just removed. From a trusted proxy they are kept where they are well-formed, and the peer is
+appended: to `X-Forwarded-For` always, to `Forwarded` if it came. An ill-formed one is replaced as if it had not come.
+The client's address is the last one in `X-Forwarded-For` that is not a trusted proxy.
+"""
+
+import re
+from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+
+from gateway.engine.paths import read_host
+from gateway.model.errors import Refusal
+from gateway.model.request import InboundRequest, Peer
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._~+/=:-]{1,128}")
+_TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+"""W3C Trace Context §3.2."""
+_TRACESTATE = re.compile(rb"[\x20-\x7e]{1,512}")
+_FORWARDED_FOR = re.compile(rb"[0-9A-Za-z.:_\[\], \t-]{1,2048}")
+_FORWARDED = re.compile(rb"[\x20-\x7e\t]{1,2048}")
+_KEPT_FROM_PROXY = frozenset({b"x-forwarded-port", b"x-forwarded-prefix", b"x-forwarded-server", b"x-real-ip"})
+_SAFE_VALUE = re.compile(rb"[\x21-\x7e]{1,1024}")
+
+
+class Forwarding:
+    """Knows the trusted proxies, and writes the forwarding headers of a request."""
+
+    def __init__(self, trusted: Iterable[IPv4Network | IPv6Network | str], request_id_header: str) -> None:
+        self._networks = tuple(network for network in trusted if not isinstance(network, str))
+        self._trusts_unix = "unix" in trusted
+        self._request_id_name = request_id_header.encode()
+        self._request_id_key = self._request_id_name.lower()
+
+    def peer(self, address: str) -> Peer:
+        """Return the peer at an address, which is "unix" on a Unix socket."""
+        return Peer(address, self._trusts(address))
+
+    def _trusts(self, address: str) -> bool:
+        if address == "unix":
+            return self._trusts_unix
+        if not self._networks:
+            return False
+        try:
+            parsed = ip_address(address)
+        except ValueError:
+            return False
+        if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
+            parsed = parsed.ipv4_mapped
+        return any(parsed in network for network in self._networks)
+
+    def request_id(self, request: InboundRequest, fresh: str) -> str:
+        """Return the id that a trusted proxy gave the request, else `fresh`."""
+        if request.peer.is_trusted_proxy:
+            ids = request.all(self._request_id_key)
+            if len(ids) == 1 and _REQUEST_ID.fullmatch(ids[0]):
+                return ids[0].decode()
+        return fresh
+
+    def client_address(self, request: InboundRequest) -> str:
+        """Return the address of the client itself, as far as trusted proxies vouch for it."""
+        if not request.peer.is_trusted_proxy:
+            return request.peer.address
+        for hop in reversed(request.listed(b"x-forwarded-for")):
+            address = hop.decode("latin-1")
+            if not self._trusts(address):
+                return address if _is_address(address) else request.peer.address
+        return request.peer.address
+
+    def lines(self, request: InboundRequest, request_id: str) -> bytes:
+        """Return the forwarding header lines that the upstream gets."""
+        if request.peer.is_trusted_proxy:
+            return self._from_proxy(request, request_id)
+        scheme = b"https" if request.secure else b"http"
+        return b"".join(
+            (
+                _line(b"X-Forwarded-For", b"" if request.peer.address == "unix" else request.peer.address.encode()),
+                _line(b"X-Forwarded-Proto", scheme),
+                _line(b"X-Forwarded-Host", _host(request, b"host")),
+                _line(self._request_id_name, request_id.encode()),
+            )
+        )
+
+    def _from_proxy(self, request: InboundRequest, request_id: str) -> bytes:
+        scheme = b"https" if request.secure else b"http"
+        address = b"" if request.peer.address == "unix" else request.peer.address.encode()
+        before = b", ".join(request.all(b"x-forwarded-for"))
+        hops = [before] if _FORWARDED_FOR.fullmatch(before) else []
+        protos = request.all(b"x-forwarded-proto")
+        lines = [
+            _line(b"X-Forwarded-For", b", ".join([*hops, address] if address else hops)),
+            _line(b"X-Forwarded-Proto", protos[0] if len(protos) == 1 and protos[0] in (b"http", b"https") else scheme),
+            _line(b"X-Forwarded-Host", _host(request, b"x-forwarded-host") or _host(request, b"host")),
+            _line(self._request_id_name, request_id.encode()),
+            self._forwarded(request, address, scheme),
+            _trace(request),
+        ]
+        for name in sorted(_KEPT_FROM_PROXY):
+            values = request.all(name)
+            if len(values) == 1 and _SAFE_VALUE.fullmatch(values[0]):
+                lines.append(_line(name.title(), values[0]))
+        return b"".join(lines)
+
+    def _forwarded(self, request: InboundRequest, address: bytes, scheme: bytes) -> bytes:
+        before = b", ".join(request.all(b"forwarded"))
+        if not _FORWARDED.fullmatch(before):
+            return b""
+        node = b'"[%s]"' % address if b":" in address else address or b"unknown"
+        return _line(b"Forwarded", b'%s, for=%s;host="%s";proto=%s' % (before, node, _host(request, b"host"), scheme))
+
+
+def _line(name: bytes, value: bytes) -> bytes:
+    return name + b": " + value + b"\r\n" if value else b""
+
+
+def _host(request: InboundRequest, header: bytes) -> bytes:
+    values = request.all(header)
+    if len(values) != 1:
+        return b""
+    try:
+        return str(read_host(values[0])).encode()
+    except Refusal:
+        return b""
+
+
+def _trace(request: InboundRequest) -> bytes:
+    parents = request.all(b"traceparent")
+    if len(parents) != 1 or not _TRACEPARENT.fullmatch(parents[0]):
+        return b""
+    state = b",".join(request.all(b"tracestate"))
+    return _line(b"traceparent", parents[0]) + (_line(b"tracestate", state) if _TRACESTATE.fullmatch(state) else b"")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,132 @@
+"""The identity header contract: which of a client's headers reach an upstream.
+
+* A name that the gateway may set anywhere is removed from every request, on every route, in every spelling that some server reads as
+  the same name (case; `_`, `.` or any other sign for `-`).
+* A client's `Connection` list removes only what is its own to remove, and cannot touch what the gateway sets.
+* The client's token is forwarded only by a route that says so; other `Authorization` schemes only by public routes.
+* Framing (`Host`, `Content-Length`, `Transfer-Encoding`, `Expect`, `Upgrade`) is written by the data plane, forwarding headers by
+  `engine.forwarding`: they are removed here.
+"""
+
+import re
+from collections.abc import Iterable
+
+from gateway.engine.routes import Route
+from gateway.mechanisms.base import Credentials
+from gateway.model.errors import AmbiguousHeader
+from gateway.model.request import InboundRequest
+
+HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-connection",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        b"http2-settings",
+    }
+)
+"""RFC 9110 §7.6.1, RFC 9113 §3.2."""
+
+_FRAMING = frozenset({b"host", b"content-length", b"expect"})
+_FORWARDING = frozenset(
+    {b"forwarded", b"x-real-ip", b"x-original-url", b"x-rewrite-url", b"x-original-host", b"traceparent", b"tracestate"}
+)
+_FORWARDING_PREFIX = b"x-forwarded-"
+_END_TO_END = frozenset(
+    {b"host", b"content-length", b"transfer-encoding", b"authorization", b"cookie", b"origin", b"expect"}
+)
+"""Headers whose removal would change what a request means: nobody lists them in `Connection` for a good reason."""
+
+_HARMLESS_CONNECTION = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close", b"Upgrade", b"upgrade"})
+_MEMO_SIZE = 4096
+_NOT_ALPHANUMERIC = re.compile(rb"[^a-z0-9]")
+
+_DROP = b""
+_AUTHORIZATION = b"authorization"
+_COOKIE = b"cookie"
+_SUBPROTOCOL = b"sec-websocket-protocol"
+
+
+def spelled(name: bytes) -> bytes:
+    """Return the one spelling of all header names that some server reads as the same."""
+    return _NOT_ALPHANUMERIC.sub(b"-", name.lower())
+
+
+def refuse_misused_connection(request: InboundRequest) -> None:
+    """Raise AmbiguousHeader if `Connection` lists a header that is not hop-by-hop by nature."""
+    for option in _connection_options(request):
+        if option in _END_TO_END:
+            raise AmbiguousHeader(f"Connection lists {option.decode('latin-1')}")
+
+
+def _connection_options(request: InboundRequest) -> list[bytes]:
+    values = request.all(b"connection")
+    if not values or (len(values) == 1 and values[0] in _HARMLESS_CONNECTION):
+        return []
+    return [option.lower() for option in request.listed(b"connection")]
+
+
+class HeaderContract:
+    """Decides for every header name of a request; compiled once from all routes, so that it holds on every one of them."""
+
+    def __init__(self, owned: Iterable[str], credentials: Iterable[Credentials]) -> None:
+        """`owned` are the names that the gateway sets on any route, in any spelling."""
+        sources = tuple(credentials)
+        self._owned = frozenset(spelled(name.encode()) for name in owned)
+        self._credentials = frozenset(spelled(name) for source in sources for name in source.headers)
+        self._cookies = frozenset(name for source in sources for name in source.cookies)
+        self._subprotocols = tuple(prefix for source in sources for prefix in source.subprotocol_prefixes)
+        self._memo: dict[bytes, bytes] = {}
+
+    def lines(self, request: InboundRequest, route: Route) -> list[bytes]:
+        """Return the client's header lines that the upstream gets, each with its CRLF."""
+        memo = self._memo
+        listed = _connection_options(request)
+        lines = []
+        for name, value in request.headers:
+            kind = memo.get(name)
+            if kind is None:
+                kind = self._classify(name)
+            if kind and (not listed or name.lower() not in listed):
+                if kind[-1:] == b" ":
+                    lines.append(kind + value + b"\r\n")
+                elif (kept := self._special(kind, value, route)) is not None:
+                    lines.append(name + b": " + kept + b"\r\n")
+        return lines
+
+    def _classify(self, name: bytes) -> bytes:
+        """Return `Name: ` to forward a header, nothing to drop it, or the special name that `_special` knows."""
+        spelling = spelled(name)
+        if spelling in HOP_BY_HOP or spelling in _FRAMING or spelling in self._owned:
+            kind = _DROP
+        elif spelling in _FORWARDING or spelling.startswith(_FORWARDING_PREFIX):
+            kind = _DROP
+        elif spelling == _AUTHORIZATION or spelling in self._credentials:
+            kind = spelling if name.lower() == spelling else _DROP
+        elif spelling == _COOKIE and self._cookies:
+            kind = _COOKIE
+        elif spelling == _SUBPROTOCOL and self._subprotocols:
+            kind = _SUBPROTOCOL
+        else:
+            kind = name + b": "
+        if len(self._memo) < _MEMO_SIZE:
+            self._memo[name] = kind
+        return kind
+
+    def _special(self, kind: bytes, value: bytes, route: Route) -> bytes | None:
+        if kind == _AUTHORIZATION and value.partition(b" ")[0].lower() != b"bearer":
+            return value if route.access == "public" else None
+        if route.forward_token:
+            return value
+        if kind == _COOKIE:
+            pairs = [pair.strip(b" \t") for pair in value.split(b";")]
+            return b"; ".join(pair for pair in pairs if pair.partition(b"=")[0].strip() not in self._cookies) or None
+        if kind == _SUBPROTOCOL:
+            entries = [entry.strip(b" \t") for entry in value.split(b",")]
+            return b", ".join(entry for entry in entries if not entry.startswith(self._subprotocols)) or None
+        return None

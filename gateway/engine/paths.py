@@ -1,0 +1,205 @@
+"""The canonical path and host: one form, for matching and for forwarding.
+
+Two spellings that an upstream would read as the same path have the same canonical form; a target that two servers could read
+differently has none, and is refused. What a route matched is, byte for byte, what the upstream gets.
+
+Canonical: percent-encodings of characters that may stand for themselves are decoded, all others are in upper case; characters that
+must not stand for themselves are encoded. Refused: dot segments and empty segments in any encoding, `;`, `\\`, `#`, control
+characters, invalid or double percent-encoding, what is not UTF-8. `%2F` and `%5C` survive and are reported, for the route to decide.
+"""
+
+import re
+from dataclasses import dataclass
+
+from gateway.model.errors import AmbiguousHost, AmbiguousTarget
+
+_PLAIN = r"A-Za-z0-9\-._~!$&'()*+,=:@"
+"""Characters that stand for themselves: RFC 3986 §3.3 pchar, without `;`."""
+_CLEAN_PATH = re.compile(rf"(?:/(?!\.{{1,2}}(?:/|\Z))[{_PLAIN}]+)*/?".encode())
+_PLAIN_BYTE = re.compile(rf"[{_PLAIN}]".encode())
+_TO_ENCODE = frozenset(b'"<>^`{|}[]')
+"""Not allowed in a path (RFC 3986 §2), but sent by browsers, and never ambiguous."""
+_PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
+_DOUBLE = re.compile(rb"%25[0-9A-Fa-f]{2}")
+_ENCODED_SLASH = re.compile(rb"%2F|%5C")
+_QUERY = re.compile(rb"[!-\"$-~]*")
+"""Visible ASCII without `#`."""
+_ABSOLUTE = re.compile(rb"(?:http|https)://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)\.?(?::([0-9]{1,5}))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A canonical path, the query without tokens (with its `?`, or empty), and whether the path holds `%2F` or `%5C`."""
+
+    path: str
+    query: bytes
+    has_encoded_slash: bool
+
+
+def read_target(raw: bytes, host: bytes | None) -> Target:
+    """Return the target of a request (RFC 9112 §3.2). Raises AmbiguousTarget."""
+    if not raw.startswith(b"/"):
+        raw = _from_absolute_form(raw, host)
+    path, mark, query = raw.partition(b"?")
+    if not _QUERY.fullmatch(query):
+        raise AmbiguousTarget("the query holds a character that must be percent-encoded")
+    if _CLEAN_PATH.fullmatch(path):
+        return Target(path.decode(), without_token(mark + query), False)
+    canonical = canonical_path(path)
+    return Target(canonical, without_token(mark + query), _ENCODED_SLASH.search(canonical.encode()) is not None)
+
+
+def _from_absolute_form(raw: bytes, host: bytes | None) -> bytes:
+    if not (match := _ABSOLUTE.fullmatch(raw)):
+        raise AmbiguousTarget("the request-target is neither a path nor an http URL")
+    if host is None or read_host(match[1]) != read_host(host):
+        raise AmbiguousTarget("the request-target and Host name different hosts")
+    return match[2] if match[2].startswith(b"/") else b"/" + match[2]
+
+
+def canonical_path(path: bytes) -> str:
+    """Return the canonical form of a path. Raises AmbiguousTarget."""
+    if not path.startswith(b"/"):
+        raise AmbiguousTarget("the path does not begin with a slash")
+    if _DOUBLE.search(path):
+        raise AmbiguousTarget("the path is percent-encoded twice")
+    pieces = _PERCENT.split(path)
+    literal = [_canonical_literal(piece) for piece in pieces[0::2]]
+    encoded = [_canonical_byte(int(digits, 16)) for digits in pieces[1::2]]
+    canonical = b"".join(part for pair in zip(literal, [*encoded, b""], strict=True) for part in pair)
+    _refuse_ambiguous_segments(canonical)
+    return canonical.decode()
+
+
+def _canonical_literal(text: bytes) -> bytes:
+    out = bytearray()
+    for byte in text:
+        if byte == 0x2F or _PLAIN_BYTE.match(bytes((byte,))):
+            out.append(byte)
+        elif byte in _TO_ENCODE:
+            out += b"%%%02X" % byte
+        else:
+            raise AmbiguousTarget(f"the path holds the character 0x{byte:02X}")
+    return bytes(out)
+
+
+def _canonical_byte(byte: int) -> bytes:
+    if byte < 0x20 or byte in (0x7F, 0x3B):
+        raise AmbiguousTarget(f"the path holds %{byte:02X}")
+    char = bytes((byte,))
+    return char if _PLAIN_BYTE.match(char) else b"%%%02X" % byte
+
+
+def _refuse_ambiguous_segments(canonical: bytes) -> None:
+    decoded = _PERCENT.sub(lambda match: bytes((int(match[1], 16),)), canonical)
+    try:
+        decoded.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise AmbiguousTarget("the path is not UTF-8") from error
+    segments = decoded.replace(b"\\", b"/").split(b"/")[1:]
+    if b"." in segments or b".." in segments:
+        raise AmbiguousTarget("the path holds a dot segment")
+    if b"" in segments[:-1]:
+        raise AmbiguousTarget("the path holds an empty segment")
+
+
+def without_token(query: bytes) -> bytes:
+    """Return the query without any `access_token` parameter, in whatever encoding its name is (OAuth 2.1 §5.1)."""
+    if b"token" not in query and b"%" not in query:
+        return query
+    pieces = re.split(rb"([&;])", query[1:])
+    kept = [i for i in range(0, len(pieces), 2) if _parameter_name(pieces[i]) != b"access_token"]
+    if len(kept) * 2 > len(pieces):
+        return query
+    joined = b"".join((pieces[i - 1] if n else b"") + pieces[i] for n, i in enumerate(kept))
+    return b"?" + joined if joined else b""
+
+
+def _parameter_name(parameter: bytes) -> bytes:
+    name = parameter.partition(b"=")[0]
+    return _PERCENT.sub(lambda match: bytes((int(match[1], 16),)), name).strip(b" +").lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A canonical host: lower case, without a trailing dot. `port` is as sent, or None."""
+
+    name: str
+    port: int | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.port is None else f"{self.name}:{self.port}"
+
+
+def read_host(value: bytes) -> Host:
+    """Return the host of a Host header or an authority (RFC 9110 §7.2). Raises AmbiguousHost."""
+    if not (match := _HOST.fullmatch(value.decode("latin-1"))) or len(match[1]) > 253:
+        raise AmbiguousHost("the Host header is not a host name")
+    port = None if match[2] is None else int(match[2])
+    if port is not None and not 0 < port <= 65535:
+        raise AmbiguousHost("the Host header has an impossible port")
+    return Host(match[1].lower(), port)
+
+
+# --- patterns of routes
+
+
+@dataclass(frozen=True, slots=True)
+class PathPattern:
+    """Segments to match, None for a parameter; `rest`: and everything below."""
+
+    segments: tuple[str | None, ...]
+    rest: bool
+
+    @property
+    def literal_prefix(self) -> str:
+        """The path up to the first parameter or `**`, without a trailing slash."""
+        literal: list[str] = []
+        for segment in self.segments:
+            if segment is None:
+                break
+            literal.append(segment)
+        return "/" + "/".join(literal) if literal else ""
+
+
+def path_pattern(text: str) -> PathPattern:
+    """Read `/orders`, `/orders/{id}`, `/orders/**`. Raises ValueError."""
+    if not text.startswith("/"):
+        raise ValueError(f'"{text}" must begin with a slash')
+    parts = text[1:].split("/")
+    rest = parts[-1] == "**"
+    if rest:
+        parts.pop()
+    return PathPattern(
+        tuple(_segment(part, text, is_last=i == len(parts) - 1 and not rest) for i, part in enumerate(parts)), rest
+    )
+
+
+def _segment(part: str, text: str, *, is_last: bool) -> str | None:
+    if re.fullmatch(r"\{[A-Za-z_][A-Za-z0-9_]*\}", part):
+        return None
+    if any(char in part for char in "{}*"):
+        raise ValueError(f'"{text}": a parameter is a whole segment like {{id}}, and ** stands at the end')
+    if not part and not is_last:
+        raise ValueError(f'"{text}" holds an empty segment')
+    try:
+        canonical = canonical_path(b"/" + "".join(c if c.isascii() else _encoded(c) for c in part).encode())
+    except AmbiguousTarget as error:
+        raise ValueError(f'"{text}" can never match: {error}') from error
+    return canonical[1:]
+
+
+def _encoded(char: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in char.encode())
+
+
+def host_pattern(text: str) -> str:
+    """Read `api.example.com` or `*.example.com`; return it in canonical form. Raises ValueError."""
+    name = text.removeprefix("*.")
+    if not name.isascii():
+        raise ValueError(f'"{text}" must be written in ASCII (xn--…)')
+    match = _HOST.fullmatch(name)
+    if not match or match[2] is not None:
+        raise ValueError(f'"{text}" is not a host name; write api.example.com or *.example.com, without a port')
+    return ("*." if name != text else "") + match[1].lower()

@@ -1,0 +1,171 @@
+"""Routes, and the table that finds the one for a request.
+
+The most specific route wins: exact host before the longest wildcard before any host; then, segment by segment, a literal before a
+parameter before `**`; then a named method before any. A route that does not take the method is no candidate. The cost of a look-up
+grows with the depth of the path, not with the number of routes.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from gateway.engine.cors import CorsPolicy
+from gateway.engine.paths import PathPattern
+from gateway.mechanisms.base import Authenticator, Mutator, Policy, TokenSource
+
+Access = Literal["protected", "optional", "public"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Route:
+    """One compiled route. `inject_key` is the same for routes with the same `inject` list, now and after a reload.
+
+    Durations are seconds. `rewrite` is (prefix, replacement).
+    """
+
+    id: str
+    path: PathPattern
+    upstream: str
+    hosts: tuple[str, ...] = ()
+    methods: tuple[str, ...] | None = None
+    access: Access = "protected"
+    sources: tuple[TokenSource, ...] = ()
+    authenticators: tuple[Authenticator, ...] = ()
+    allow_several_credentials: bool = False
+    policies: tuple[Policy, ...] = ()
+    mutators: tuple[Mutator, ...] = ()
+    inject_key: str = ""
+    forward_token: bool = False
+    rewrite: tuple[str, str] | None = None
+    encoded_slashes: bool = False
+    upgrades: frozenset[bytes] = frozenset()
+    cors: CorsPolicy | None = None
+    body_bytes: int | None = None
+    first_byte_timeout: float = 60
+    idle_timeout: float = 300
+
+    def rewritten(self, path: str) -> str:
+        """Return the path as the upstream shall see it."""
+        if self.rewrite is None:
+            return path
+        prefix, replacement = self.rewrite
+        return (replacement + path.removeprefix(prefix)) or "/"
+
+
+class IndistinguishableRoutes(Exception):
+    """Two routes of which neither is ever more specific than the other."""
+
+    def __init__(self, first: Route, second: Route) -> None:
+        super().__init__(f'routes "{first.id}" and "{second.id}" match the same requests')
+        self.first = first
+        self.second = second
+
+
+@dataclass(slots=True)
+class _Methods:
+    by_name: dict[str, Route] = field(default_factory=dict)
+    any: Route | None = None
+
+    def add(self, route: Route) -> None:
+        if route.methods is None:
+            if self.any is not None:
+                raise IndistinguishableRoutes(self.any, route)
+            self.any = route
+            return
+        for method in route.methods:
+            if (other := self.by_name.setdefault(method, route)) is not route:
+                raise IndistinguishableRoutes(other, route)
+
+    def get(self, method: str) -> Route | None:
+        route = self.by_name.get(method)
+        if route is None and method == "HEAD":
+            route = self.by_name.get("GET")
+        return route or self.any
+
+
+@dataclass(slots=True)
+class _Node:
+    literals: dict[str, "_Node"] = field(default_factory=dict)
+    parameter: "_Node | None" = None
+    end: _Methods | None = None
+    rest: _Methods | None = None
+
+    def add(self, route: Route) -> None:
+        node = self
+        for segment in route.path.segments:
+            if segment is not None:
+                node = node.literals.setdefault(segment, _Node())
+            else:
+                node.parameter = node.parameter or _Node()
+                node = node.parameter
+        if route.path.rest:
+            node.rest = node.rest or _Methods()
+            node.rest.add(route)
+        else:
+            node.end = node.end or _Methods()
+            node.end.add(route)
+
+    def find(self, segments: list[str], position: int, method: str) -> Route | None:
+        route = None
+        if position == len(segments):
+            route = self.end.get(method) if self.end is not None else None
+        else:
+            segment = segments[position]
+            child = self.literals.get(segment)
+            if child is not None:
+                route = child.find(segments, position + 1, method)
+            if route is None and self.parameter is not None and segment:
+                route = self.parameter.find(segments, position + 1, method)
+        if route is None and self.rest is not None:
+            route = self.rest.get(method)
+        return route
+
+
+class RouteTable:
+    """Finds the route for a canonical host, method and path. Raises IndistinguishableRoutes when built.
+
+    `own` are the routes of the gateway itself: they win over all others.
+    """
+
+    def __init__(self, routes: Iterable[Route], own: Iterable[Route] = ()) -> None:
+        self.routes = tuple(routes)
+        self._own = _Node()
+        for route in own:
+            self._own.add(route)
+        self._exact: dict[str, _Node] = {}
+        self._wildcard: dict[str, _Node] = {}
+        self._any = _Node()
+        for route in self.routes:
+            for tree in self._trees(route.hosts):
+                tree.add(route)
+
+    def _trees(self, hosts: tuple[str, ...]) -> list[_Node]:
+        if not hosts:
+            return [self._any]
+        return [
+            self._wildcard.setdefault(host[2:], _Node())
+            if host.startswith("*.")
+            else self._exact.setdefault(host, _Node())
+            for host in dict.fromkeys(hosts)
+        ]
+
+    def find(self, host: str, method: str, path: str) -> Route | None:
+        """Return the most specific route, or None."""
+        segments = path[1:].split("/")
+        if (route := self._own.find(segments, 0, method)) is not None:
+            return route
+        if (tree := self._exact.get(host)) is not None and (route := tree.find(segments, 0, method)) is not None:
+            return route
+        if self._wildcard and (route := self._find_wildcard(host, segments, method)) is not None:
+            return route
+        return self._any.find(segments, 0, method)
+
+    def _find_wildcard(self, host: str, segments: list[str], method: str) -> Route | None:
+        _, dot, parent = host.partition(".")
+        while dot:
+            if (tree := self._wildcard.get(parent)) is not None and (
+                route := tree.find(segments, 0, method)
+            ) is not None:
+                return route
+            _, dot, parent = parent.partition(".")
+        return None
