@@ -1,0 +1,280 @@
+"""Config to Snapshot: everything a request needs, made once. All mistakes are collected; a Snapshot is whole or is not made."""
+
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway.config.schema import Config, Cors, Listener, Rewrite, RouteSettings, UpstreamSettings, UpstreamTls
+from gateway.engine.cors import CorsPolicy
+from gateway.engine.forwarding import Forwarding
+from gateway.engine.gatekeeper import Gatekeeper
+from gateway.engine.headers import HeaderContract
+from gateway.engine.paths import host_pattern, path_pattern
+from gateway.engine.routes import IndistinguishableRoutes, Route, RouteTable
+from gateway.mechanisms.authenticators.jwt import JwtAuthenticator
+from gateway.mechanisms.base import BadSetting, Mutator, Resources
+from gateway.mechanisms.mutators import IdentityTokenSettings, MutatorSettings
+from gateway.mechanisms.sources import TokenSourceSettings, token_source
+from gateway.model.faces import Challenge
+from gateway.model.upstream import Address, TargetAddress
+from gateway.tokens.signing import SigningKey, UnusableKey, signing_key
+
+Path_ = tuple[str | int, ...]
+ENDPOINTS = "gateway:endpoints"
+"""The upstream that stands for the gateway's own routes. No configured name can hold a colon."""
+ALWAYS_EXPOSED = ("WWW-Authenticate", "Retry-After")
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamSpec:
+    """One upstream, ready to be connected to. Durations are seconds."""
+
+    name: str
+    targets: tuple[TargetAddress, ...]
+    balance: str = "round_robin"
+    host: str = "preserve"
+    tls: ssl.SSLContext | None = None
+    server_name: str | None = None
+    connect_timeout: float = 5
+    connections: int = 256
+    idle_connections: int = 64
+    idle_lifetime: float = 30
+    queue: int = 256
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """One ready configuration. A request takes one at the door and uses no other."""
+
+    config: Config
+    gatekeeper: Gatekeeper
+    routes: RouteTable
+    contract: HeaderContract
+    forwarding: Forwarding
+    challenge: Challenge
+    cors: CorsPolicy | None
+    authenticators: Mapping[str, JwtAuthenticator]
+    upstreams: Mapping[str, UpstreamSpec]
+    listener_tls: Mapping[Address, ssl.SSLContext]
+    identity_key: SigningKey | None
+
+
+class CompileMistakes(Exception):
+    """Everything that kept a Config from becoming a Snapshot: (path, message) pairs."""
+
+    def __init__(self, mistakes: list[tuple[Path_, str]]) -> None:
+        super().__init__("; ".join(message for _, message in mistakes))
+        self.mistakes = mistakes
+
+
+@dataclass(slots=True)
+class _Mistakes:
+    found: list[tuple[Path_, str]] = field(default_factory=list)
+
+    @contextmanager
+    def at(self, *path: str | int) -> Iterator[None]:
+        """Collect what goes wrong while the setting at `path` is built."""
+        try:
+            yield
+        except BadSetting as error:
+            self.found.append(((*path, *error.path), str(error)))
+        except (UnusableKey, ssl.SSLError, ValueError, OSError) as error:
+            self.found.append((path, str(error)))
+
+
+def compile_config(config: Config, resources: Resources, endpoints_socket: Path = Path("/nonexistent")) -> Snapshot:
+    """Return the Snapshot of a Config. Reads the files it names, makes no network call. Raises CompileMistakes.
+
+    `endpoints_socket` is where the gateway's own routes are served.
+    """
+    mistakes = _Mistakes()
+    resources.insecure = frozenset(config.insecure)
+    identity_key = _identity_key(config, resources, mistakes)
+    authenticators = {}
+    for name, settings in config.authenticators.items():
+        with mistakes.at("authenticators", name):
+            authenticators[name] = settings.build(name, resources)
+    upstreams = {}
+    for name, upstream in config.upstreams.items():
+        with mistakes.at("upstreams", name, "tls"):
+            upstreams[name] = _upstream(name, upstream, resources)
+    upstreams[ENDPOINTS] = UpstreamSpec(ENDPOINTS, (TargetAddress("http", Address(path=str(endpoints_socket))),))
+    listener_tls = {}
+    for index, listener in enumerate(config.listen):
+        if listener.tls is not None:
+            with mistakes.at("listen", index, "tls"):
+                listener_tls[listener.address] = _listener_tls(listener, resources)
+    if mistakes.found:
+        raise CompileMistakes(mistakes.found)
+    routes = [_route(settings, config, authenticators, identity_key) for settings in config.routes]
+    table = _table(config, routes, _own_routes(config))
+    return Snapshot(
+        config=config,
+        gatekeeper=Gatekeeper(
+            table,
+            resources.clock,
+            token_bytes=config.limits.token_bytes,
+            identity_bytes=config.limits.identity_bytes,
+            principal_type_header=config.headers.principal_type,
+        ),
+        routes=table,
+        contract=_contract(config, table),
+        forwarding=Forwarding(config.trusted_proxies, config.headers.request_id),
+        challenge=Challenge(config.realm, config.resource_metadata),
+        cors=_cors(config.cors, config, None),
+        authenticators=authenticators,
+        upstreams=upstreams,
+        listener_tls=listener_tls,
+        identity_key=identity_key,
+    )
+
+
+def _identity_key(config: Config, resources: Resources, mistakes: _Mistakes) -> SigningKey | None:
+    if config.identity is None:
+        return None
+    with mistakes.at("identity", "key_file"):
+        return signing_key(resources.read(config.identity.key_file))
+    return None
+
+
+def _upstream(name: str, settings: UpstreamSettings, resources: Resources) -> UpstreamSpec:
+    has_tls = any(target.scheme == "https" for target in settings.targets)
+    return UpstreamSpec(
+        name=name,
+        targets=settings.targets,
+        balance=settings.balance,
+        host=settings.host,
+        tls=_upstream_tls(settings.tls, resources.directory) if has_tls else None,
+        server_name=settings.tls.server_name,
+        connect_timeout=settings.timeouts.connect,
+        connections=settings.connections,
+        idle_connections=settings.idle_connections,
+        idle_lifetime=settings.idle_lifetime,
+        queue=settings.queue,
+    )
+
+
+def _upstream_tls(settings: UpstreamTls, directory: Path) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=None if settings.ca is None else str(directory / settings.ca))
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if not settings.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if settings.certificate is not None and settings.key is not None:
+        context.load_cert_chain(directory / settings.certificate, directory / settings.key)
+    return context
+
+
+def _listener_tls(listener: Listener, resources: Resources) -> ssl.SSLContext:
+    assert listener.tls is not None
+    settings = listener.tls
+    certificate, key = resources.directory / settings.certificate, resources.directory / settings.key
+    for file in (settings.certificate, settings.key):
+        resources.read(file)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3 if settings.min_version == "1.3" else ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(certificate, key)
+    context.set_alpn_protocols(["http/1.1"])
+    if settings.client_ca is not None:
+        context.load_verify_locations(cadata=resources.read(settings.client_ca).decode())
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def _route(
+    settings: RouteSettings, config: Config, authenticators: Mapping[str, JwtAuthenticator], key: SigningKey | None
+) -> Route:
+    looks_at_tokens = settings.access != "public"
+    inject = (config.inject if settings.inject is None else settings.inject) if looks_at_tokens else ()
+    timeouts = settings.timeouts or config.upstreams[settings.upstream].timeouts
+    return Route(
+        id=settings.id,
+        path=path_pattern(settings.match.path),
+        hosts=tuple(host_pattern(host) for host in settings.match.hosts),
+        methods=settings.match.methods,
+        upstream=settings.upstream,
+        access=settings.access,
+        sources=tuple(token_source(source) for source in _sources(settings, config)) if looks_at_tokens else (),
+        authenticators=tuple(authenticators[name] for name in settings.authenticators or authenticators)
+        if looks_at_tokens
+        else (),
+        allow_several_credentials=settings.allow_several_credentials,
+        policies=settings.require,
+        mutators=tuple(_mutator(mutator, config, key) for mutator in inject),
+        inject_key="\n".join(mutator.model_dump_json() for mutator in inject),
+        forward_token=settings.forward_token,
+        rewrite=_rewrite(settings.rewrite),
+        encoded_slashes=settings.encoded_slashes,
+        upgrades=frozenset(protocol.encode() for protocol in settings.upgrades),
+        cors=_cors(settings.cors or config.cors, config, settings),
+        body_bytes=config.limits.body_bytes if settings.body_bytes is None else settings.body_bytes,
+        first_byte_timeout=timeouts.first_byte,
+        idle_timeout=timeouts.idle,
+    )
+
+
+def _sources(settings: RouteSettings, config: Config) -> tuple[TokenSourceSettings, ...]:
+    return settings.token_from or config.token_from
+
+
+def _mutator(settings: MutatorSettings, config: Config, key: SigningKey | None) -> Mutator:
+    if isinstance(settings, IdentityTokenSettings):
+        assert config.identity is not None
+        assert key is not None
+        return settings.build(config.identity.issuer, key)
+    return settings
+
+
+def _rewrite(rewrite: Rewrite | None) -> tuple[str, str] | None:
+    if rewrite is None:
+        return None
+    prefix, replacement = rewrite.replace_prefix or (rewrite.strip_prefix or "", "")
+    return prefix.rstrip("/"), replacement.rstrip("/")
+
+
+def _cors(settings: Cors | None, config: Config, route: RouteSettings | None) -> CorsPolicy | None:
+    if settings is None:
+        return None
+    methods = settings.methods or (route.match.methods if route is not None else None) or ()
+    return CorsPolicy(
+        origins=frozenset(settings.origins),
+        credentials=settings.credentials,
+        answers_preflight=settings.preflight == "answer",
+        methods=methods,
+        headers=settings.headers,
+        expose=tuple(dict.fromkeys((*ALWAYS_EXPOSED, config.headers.request_id, *settings.expose))),
+        max_age=int(settings.max_age),
+    )
+
+
+def _own_routes(config: Config) -> list[Route]:
+    if config.identity is None:
+        return []
+    path = path_pattern(config.identity.jwks_path)
+    return [Route(id="gateway:identity_jwks", path=path, methods=("GET",), upstream=ENDPOINTS, access="public")]
+
+
+def _table(config: Config, routes: list[Route], own: list[Route]) -> RouteTable:
+    paths = {route.path for route in own}
+    taken = [
+        (("routes", index, "match", "path"), f'"{config.routes[index].match.path}" is a route of the gateway itself')
+        for index, route in enumerate(routes)
+        if route.path in paths
+    ]
+    if taken:
+        raise CompileMistakes(list(taken))
+    try:
+        return RouteTable(routes, own)
+    except IndistinguishableRoutes as error:
+        raise CompileMistakes([(("routes", routes.index(error.second), "match"), str(error))]) from error
+
+
+def _contract(config: Config, table: RouteTable) -> HeaderContract:
+    injected = {name for route in table.routes for mutator in route.mutators for name in mutator.owned}
+    sources = [token_source(source) for route in config.routes for source in _sources(route, config)]
+    return HeaderContract(
+        {*injected, config.headers.principal_type, config.headers.request_id},
+        [source.credentials for source in sources],
+    )

@@ -1,0 +1,98 @@
+"""The configuration file as a valid `Config`, or everything that is wrong with it."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from gateway.config.contradictions import contradictions
+from gateway.config.document import Document, read_document
+from gateway.config.draft import Draft, valid_part, whole_draft
+from gateway.config.locate import is_about_key, names_at, true_path
+from gateway.config.mistakes import ConfigMistakes, Mistake, SettingPath
+from gateway.config.schema import Config
+from gateway.config.wording import sentence, unknown_setting
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A valid configuration, and the document it came from, which knows the lines."""
+
+    config: Config
+    document: Document
+
+    def mistake(self, path: SettingPath, message: str) -> Mistake:
+        """Return a mistake that was found later, with its line."""
+        return self.document.mistake(path, message)
+
+
+def load_config(file: Path, environment: Mapping[str, str]) -> Loaded:
+    """Return the configuration in a file. `environment` is for interpolation. Raises ConfigMistakes: all there are."""
+    try:
+        source = file.read_bytes()
+    except OSError as error:
+        raise ConfigMistakes([Mistake(str(file), 0, "", f"cannot be read: {error.strerror}")]) from error
+    return load_text(source, environment, file=str(file))
+
+
+def load_text(source: bytes | str, environment: Mapping[str, str], *, file: str = "config.yaml") -> Loaded:
+    """Return the configuration in a text. `file` is what mistakes call it. Raises ConfigMistakes: all there are."""
+    document = read_document(source, environment, file)
+    config, errors = _validated(document)
+    found = [
+        *document.mistakes,
+        *_mistakes(document, errors),
+        *(document.mistake(path, message) for path, message in contradictions(_draft(document, config, errors))),
+    ]
+    if found or config is None:
+        raise ConfigMistakes(found)
+    return Loaded(config, document)
+
+
+def _validated(document: Document) -> tuple[Config | None, list[ErrorDetails]]:
+    try:
+        return Config.model_validate(document.data), []
+    except ValidationError as error:
+        return None, [each for each in error.errors(include_url=False) if not _is_about_invalid_members(each)]
+
+
+def _is_about_invalid_members(error: ErrorDetails) -> bool:
+    """Say whether pydantic only found too few members because it does not count the invalid ones."""
+    given = error["input"]
+    return error["type"] == "too_short" and isinstance(given, list | dict) and len(given) >= error["ctx"]["min_length"]
+
+
+def _draft(document: Document, config: Config | None, errors: list[ErrorDetails]) -> Draft:
+    if config is not None and not document.broken:
+        return whole_draft(config)
+    return valid_part(document.data, document.broken.union(true_path(Config, error["loc"]) for error in errors))
+
+
+def _mistakes(document: Document, errors: list[ErrorDetails]) -> Iterator[Mistake]:
+    """Yield one mistake for each value or name that is wrong."""
+    by_place: dict[tuple[SettingPath, bool], list[ErrorDetails]] = {}
+    for error in errors:
+        place = true_path(Config, error["loc"]), is_about_key(error["loc"])
+        by_place.setdefault(place, []).append(error)
+    for (path, is_name), together in by_place.items():
+        if not document.is_broken(path):
+            yield document.mistake(path, _message(document, path, is_name, together))
+
+
+def _message(document: Document, path: SettingPath, is_name: bool, errors: list[ErrorDetails]) -> str:
+    location = errors[0]["loc"]
+    if errors[0]["type"] == "extra_forbidden":
+        return unknown_setting(str(location[-1]), names_at(Config, location[:-1]))
+    if is_name:
+        return f"the name {sentence(errors, may_echo=False)}"
+    return sentence(errors, may_echo=path not in document.from_environment and not _is_secret(path))
+
+
+_SECRET = re.compile(r"secret|password|key", re.IGNORECASE)
+
+
+def _is_secret(path: SettingPath) -> bool:
+    return bool(path) and _SECRET.search(str(path[-1])) is not None

@@ -1,0 +1,329 @@
+"""The shape of the configuration file: one frozen model per section.
+
+A setting of a mechanism (token source, authenticator, policy, mutator) lives beside the mechanism; this file holds what is left.
+"""
+
+from ipaddress import IPv4Network, IPv6Network
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from gateway.engine.paths import host_pattern, path_pattern
+from gateway.mechanisms.authenticators import AuthenticatorSettings
+from gateway.mechanisms.mutators import MutatorSettings
+from gateway.mechanisms.policies import PolicySettings
+from gateway.mechanisms.sources import TokenSourceSettings
+from gateway.model.settings import ByteSize, FilePath, HeaderName, Seconds, Settings
+from gateway.model.upstream import Address, TargetAddress, parse_address, parse_target
+from gateway.telemetry.log import LogSettings
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+"""A name in the configuration. It becomes a metric label."""
+
+ListenAddress = Annotated[
+    Address, BeforeValidator(lambda value: parse_address(value) if isinstance(value, str) else value)
+]
+"""`host:port`, `[::1]:port`, or `unix:/path`."""
+
+InsecureName = Literal[
+    "trust_every_proxy", "http_issuer", "no_audience", "short_hmac_key", "weak_rsa_key", "unverified_upstream_tls"
+]
+
+
+class ListenerTls(Settings):
+    """TLS on a listener. Files are PEM."""
+
+    certificate: FilePath
+    """The certificate chain."""
+    key: FilePath
+    """The private key, unencrypted."""
+    client_ca: FilePath | None = None
+    """Certificate authorities of clients. If set, a client certificate is required."""
+    min_version: Literal["1.2", "1.3"] = "1.2"
+    """The oldest TLS version spoken."""
+
+
+class Listener(Settings):
+    """One address that takes requests."""
+
+    address: ListenAddress
+    """`0.0.0.0:8080`, `[::]:8080` or `unix:/run/gateway.sock`."""
+    tls: ListenerTls | None = None
+    """TLS; plain HTTP without it."""
+
+
+class Ops(Settings):
+    """Metrics and health, on an address of their own: keep it private."""
+
+    address: ListenAddress
+    """`127.0.0.1:9090` or `unix:/run/gateway-ops.sock`."""
+
+
+class Limits(Settings):
+    """Bounds on what a client may send. Beyond one, the request is refused with the status in parentheses."""
+
+    connections: Annotated[int, Field(ge=1)] = 10_000
+    """Client connections held at once, over all listeners (503)."""
+    target_bytes: ByteSize = 8 * 1024
+    """Length of the request-target (414)."""
+    header_bytes: ByteSize = 32 * 1024
+    """Length of the whole request head (431)."""
+    headers: Annotated[int, Field(ge=1)] = 100
+    """Number of request headers (431)."""
+    body_bytes: ByteSize | None = None
+    """Length of a request body (413). Without it, bodies of any length stream through. A route may set its own."""
+    token_bytes: ByteSize = 8 * 1024
+    """Length of a token (400)."""
+    identity_bytes: ByteSize = 16 * 1024
+    """Length of all headers injected into one request (401)."""
+
+
+class Timeouts(Settings):
+    """How long a client may take. They are checked four times a second."""
+
+    head: Seconds = 10
+    """For a whole request head, from its first byte (408)."""
+    keep_alive: Seconds = 75
+    """For the next request on an idle connection (closed silently)."""
+    body: Seconds = 30
+    """Between two pieces of a request body (408), and for a client to take more of an answer (closed)."""
+    drain: Seconds = 30
+    """For requests in flight when the process is told to stop."""
+
+
+class UpstreamTimeouts(Settings):
+    """How long an upstream may take. They are checked four times a second."""
+
+    connect: Seconds = 5
+    """For a connection, with its TLS handshake (504), or for one to become free (503)."""
+    first_byte: Seconds = 60
+    """From the end of the request to the answer's head (504)."""
+    idle: Seconds = 300
+    """Between two pieces of an answer or of an upload (504, or the connection is closed), and on an upgraded connection."""
+
+
+class UpstreamTls(Settings):
+    """TLS towards an upstream. Files are PEM."""
+
+    ca: FilePath | None = None
+    """Certificate authorities to trust instead of the system's."""
+    certificate: FilePath | None = None
+    """The gateway's client certificate."""
+    key: FilePath | None = None
+    """The client certificate's private key."""
+    server_name: str | None = None
+    """The name to expect in the certificate, if it is not the target's host."""
+    verify: bool = True
+    """Check the certificate. Switching it off must be named: `insecure: [unverified_upstream_tls]`."""
+
+    @model_validator(mode="after")
+    def _certificate_and_key(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key go together")
+        return self
+
+
+Target = Annotated[
+    TargetAddress, BeforeValidator(lambda value: parse_target(value) if isinstance(value, str) else value)
+]
+"""`http://host:port`, `https://host:port`, or `unix:/path`."""
+
+
+class UpstreamSettings(Settings):
+    """A service behind the gateway, with one or more targets."""
+
+    targets: Annotated[tuple[Target, ...], Field(min_length=1)]
+    """Where it is: `http://127.0.0.1:9000`, `https://orders.internal`, `unix:/run/app.sock`."""
+    balance: Literal["round_robin", "least_connections"] = "round_robin"
+    """How requests are spread over the targets."""
+    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:\[\]-]+$")] = "preserve"
+    """The `Host` it sees: `preserve` (the client's), `target` (the target's own), or a fixed name."""
+    tls: UpstreamTls = UpstreamTls()
+    """TLS, for https targets."""
+    timeouts: UpstreamTimeouts = UpstreamTimeouts()
+    """How long it may take."""
+    connections: Annotated[int, Field(ge=1)] = 256
+    """Connections per target and process."""
+    idle_connections: Annotated[int, Field(ge=0)] = 64
+    """Idle connections kept per target and process."""
+    idle_lifetime: Seconds = 30
+    """How long an idle connection is kept. Keep it below the upstream's own keep-alive time."""
+    queue: Annotated[int, Field(ge=0)] = 256
+    """Requests that may wait for a connection (503 beyond)."""
+
+
+class Match(Settings):
+    """Which requests a route takes. The most specific route wins, wherever it stands in the file."""
+
+    path: Annotated[str, Field(min_length=1)]
+    """`/orders` (exactly), `/orders/{id}` (one segment), `/orders/**` (that path and everything below)."""
+    hosts: tuple[str, ...] = ()
+    """`api.example.com`, or `*.example.com` (one or more labels). Without it, any host."""
+    methods: (
+        Annotated[tuple[Annotated[str, Field(pattern=r"^[A-Z]+(?:-[A-Z]+)*$")], ...], Field(min_length=1)] | None
+    ) = None
+    """`[GET, POST]`. Without it, any method. GET takes HEAD along."""
+
+    @model_validator(mode="after")
+    def _patterns_are_valid(self) -> Self:
+        path_pattern(self.path)
+        for host in self.hosts:
+            host_pattern(host)
+        return self
+
+
+class Cors(Settings):
+    """Cross-origin requests from browsers."""
+
+    origins: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Origins that may read answers: `https://app.example.com`, or `*` for any (then without credentials)."""
+    credentials: bool = False
+    """Allow cookies and `Authorization` set by the browser (`Access-Control-Allow-Credentials`)."""
+    preflight: Literal["answer", "pass"] = "answer"
+    """`answer`: the gateway answers preflights and marks the upstream's answers. `pass`: the upstream does; preflights reach it without a token."""
+    methods: tuple[str, ...] = ()
+    """Methods that a preflight allows. Without it, the route's own methods, or the one asked for."""
+    headers: tuple[str, ...] = ("Authorization", "Content-Type")
+    """Request headers that a preflight allows."""
+    expose: tuple[str, ...] = ()
+    """Answer headers that scripts may read, beside `WWW-Authenticate`, `Retry-After` and `X-Request-ID`."""
+    max_age: Seconds = 600
+    """How long a browser may remember a preflight."""
+
+    @model_validator(mode="after")
+    def _no_credentials_for_everyone(self) -> Self:
+        if "*" in self.origins and self.credentials:
+            raise ValueError('credentials need a list of origins, not "*"')
+        return self
+
+
+class Rewrite(Settings):
+    """What becomes of the path on the way to the upstream. Exactly one of the two."""
+
+    strip_prefix: str | None = None
+    """`/api`: `/api/orders` becomes `/orders`."""
+    replace_prefix: tuple[str, str] | None = None
+    """`[/api, /v2]`: `/api/orders` becomes `/v2/orders`."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.strip_prefix is None) == (self.replace_prefix is None):
+            raise ValueError("needs exactly one of strip_prefix, replace_prefix")
+        return self
+
+
+class RouteSettings(Settings):
+    """One route: which requests, who may send them, what the upstream is told, and where they go."""
+
+    id: Name
+    """The route's name in logs and metrics."""
+    match: Match
+    """Which requests it takes."""
+    upstream: Name
+    """Where they go."""
+    access: Literal["protected", "optional", "public"] = "protected"
+    """`protected`: a token is required. `optional`: none is fine, a bad one is refused. `public`: tokens are not looked at."""
+    authenticators: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
+    """Who may vouch for the caller. May be left out while the configuration has only one authenticator."""
+    token_from: Annotated[tuple[TokenSourceSettings, ...], Field(min_length=1)] | None = None
+    """Where the token is; `token_from` of the configuration by default."""
+    allow_several_credentials: bool = False
+    """Take the first source of `token_from` that has a token, instead of refusing a request with two (400)."""
+    require: tuple[PolicySettings, ...] = ()
+    """What must hold beside a valid token: all of it."""
+    inject: tuple[MutatorSettings, ...] | None = None
+    """What the upstream is told about the caller; `inject` of the configuration by default."""
+    subject_without_issuer: bool = False
+    """Allow injecting `sub` alone although several issuers are accepted, whose subjects could collide."""
+    forward_token: bool = False
+    """Let the client's token reach the upstream."""
+    rewrite: Rewrite | None = None
+    """What becomes of the path."""
+    encoded_slashes: bool = False
+    """Allow `%2F` and `%5C` in the path; they are forwarded as they are and never separate segments. Otherwise 400."""
+    upgrades: tuple[Annotated[str, Field(pattern=r"^[a-z0-9!#$%&'*+.^_`|~/-]+$")], ...] = ("websocket",)
+    """Protocols that a connection may be upgraded to; `h2c` never."""
+    cors: Cors | None = None
+    """Cross-origin requests from browsers; `cors` of the configuration by default."""
+    body_bytes: ByteSize | None = None
+    """Length of a request body (413); `limits.body_bytes` by default."""
+    timeouts: UpstreamTimeouts | None = None
+    """How long the upstream may take on this route; the upstream's own `timeouts` by default."""
+
+    @model_validator(mode="after")
+    def _public_has_no_caller(self) -> Self:
+        if self.access == "public":
+            for name in ("authenticators", "token_from", "require", "inject"):
+                if getattr(self, name):
+                    raise ValueError(
+                        f"a public route looks at no token, so it cannot have {name}; use access: optional or protected"
+                    )
+        if self.access == "optional" and self.require:
+            raise ValueError("an optional route lets anonymous callers pass, so it cannot have require")
+        if "h2c" in self.upgrades:
+            raise ValueError("h2c is never proxied (it would carry requests past the gateway)")
+        return self
+
+
+class HeaderNames(Settings):
+    """Names of the headers that the gateway itself sets."""
+
+    principal_type: HeaderName = "X-Principal-Type"
+    """To the upstream, wherever something about the caller is injected: `user` or `client` (RFC 9700 §4.15)."""
+    request_id: HeaderName = "X-Request-ID"
+    """To the upstream, and to the client with refusals."""
+
+
+class Identity(Settings):
+    """The key that signs identity tokens for upstreams."""
+
+    issuer: Annotated[str, Field(pattern=r"^https?://[!-~]+$")]
+    """The `iss` of identity tokens."""
+    key_file: FilePath
+    """A private key in PEM: Ed25519, P-256, P-384, P-521, or RSA of at least 2048 bits."""
+    jwks_path: Annotated[str, Field(pattern=r"^/[A-Za-z0-9._~/-]+$")] = "/.well-known/gateway-identity-jwks.json"
+    """Where the public key is served, on every listener."""
+
+
+Networks = tuple[IPv4Network | IPv6Network | Literal["unix"], ...]
+
+
+class Config(Settings):
+    """The whole configuration."""
+
+    version: Literal[1] = 1
+    """The version of this format."""
+    listen: Annotated[tuple[Listener, ...], Field(min_length=1)]
+    """Where requests come in."""
+    ops: Ops | None = None
+    """Metrics and health; off without it."""
+    realm: Annotated[str, Field(pattern=r"^[ !#-\[\]-~]+$")] = "gateway"
+    """The realm in `WWW-Authenticate` (RFC 9110 §11.5)."""
+    resource_metadata: Annotated[str, Field(pattern=r"^https?://[!#-\[\]-~]+$")] | None = None
+    """The `resource_metadata` of `WWW-Authenticate`: where clients learn who issues tokens (RFC 9728 §5.1)."""
+    trusted_proxies: Networks = ()
+    """Peers whose `X-Forwarded-*`, `Forwarded`, `X-Request-ID` and `traceparent` are believed: networks, or `unix`."""
+    insecure: frozenset[InsecureName] = frozenset()
+    """Weaknesses that this configuration accepts, by name. Anything insecure that is not named here is refused at start."""
+    headers: HeaderNames = HeaderNames()
+    """Names of the headers that the gateway itself sets."""
+    limits: Limits = Limits()
+    """Bounds on what a client may send."""
+    timeouts: Timeouts = Timeouts()
+    """How long a client may take."""
+    log: LogSettings = LogSettings()
+    """Logs."""
+    identity: Identity | None = None
+    """Signed identity tokens for upstreams."""
+    token_from: Annotated[tuple[TokenSourceSettings, ...], Field(min_length=1)] = ("authorization",)
+    """Where tokens are looked for, unless a route says otherwise."""
+    inject: tuple[MutatorSettings, ...] = ()
+    """What upstreams are told about the caller, unless a route says otherwise."""
+    cors: Cors | None = None
+    """Cross-origin requests from browsers, unless a route says otherwise."""
+    authenticators: dict[Name, AuthenticatorSettings] = {}
+    """Who may vouch for a caller, by name."""
+    upstreams: Annotated[dict[Name, UpstreamSettings], Field(min_length=1)]
+    """The services behind the gateway, by name."""
+    routes: Annotated[tuple[RouteSettings, ...], Field(min_length=1)]
+    """Which requests pass. What no route matches is 404."""
