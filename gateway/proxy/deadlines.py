@@ -1,0 +1,44 @@
+"""One coarse clock for all connections, instead of a timer per request.
+
+Four times a second it looks at every watched connection and calls `deadline_passed` where `deadline` (loop time, `inf` for none) is
+over. Moving a deadline is one assignment.
+"""
+
+import asyncio
+from time import monotonic
+from typing import Protocol
+
+TICK = 0.25
+"""Seconds between two looks: the precision of every time-out."""
+
+
+class Watched(Protocol):
+    deadline: float
+
+    def deadline_passed(self, now: float) -> None: ...
+
+
+class Deadlines:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._watched: set[Watched] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def watch(self, connection: Watched) -> None:
+        self._watched.add(connection)
+
+    def forget(self, connection: Watched) -> None:
+        self._watched.discard(connection)
+
+    def start(self) -> None:
+        self._timer = self._loop.call_later(TICK, self._look)
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look(self) -> None:
+        self._timer = self._loop.call_later(TICK, self._look)
+        now = monotonic()
+        for connection in [watched for watched in self._watched if watched.deadline <= now]:
+            connection.deadline_passed(now)

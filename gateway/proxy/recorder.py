@@ -1,0 +1,82 @@
+"""What is counted and logged of a request when it has ended."""
+
+import re
+import time
+import traceback
+
+from gateway.model.request import InboundRequest
+from gateway.proxy.relay import Relay
+from gateway.telemetry.access_log import AccessEntry, AccessLog
+from gateway.telemetry.log import Log
+from gateway.telemetry.metrics import Metrics
+
+_END_OF_PATH = re.compile(rb"[?#]")
+
+
+class RequestRecorder:
+    """Counts every request, and logs those that the access log wants."""
+
+    def __init__(self, metrics: Metrics, access_log: AccessLog, log: Log) -> None:
+        self._metrics = metrics
+        self._access_log = access_log
+        self._log = log
+
+    def request(self, relay: Relay, now: float) -> None:
+        """Record a request that ended at `now` (loop time)."""
+        reason = _reason(relay)
+        status = 499 if reason == "client_gone" else relay.status
+        total = now - relay.started_at
+        added = relay.added or None
+        upstream = relay.answered_at - relay.sent_at if relay.sent_at and relay.answered_at else None
+        self._metrics.route(relay.route.id if relay.route is not None else None).record(
+            relay.request.method, status, reason, total, added, upstream, relay.request_bytes, relay.response_bytes
+        )
+        if self._access_log.wants(status, reason):
+            self._access_log.write(_entry(relay, status, reason, total, added, upstream))
+
+    def bug(self, place: str, error: BaseException | None) -> None:
+        """Log an exception that is nobody's refusal."""
+        lines = "" if error is None else "".join(traceback.format_exception(error))
+        self._log.error("bug", place=place, traceback=lines)
+
+
+def _reason(relay: Relay) -> str:
+    if relay.error is not None:
+        return relay.error.reason
+    return "preflight" if relay.allow is None else "allow"
+
+
+def _entry(
+    relay: Relay, status: int, reason: str, total: float, added: float | None, upstream: float | None
+) -> AccessEntry:
+    request, principal = relay.request, relay.principal
+    agents = request.all(b"user-agent")
+    return AccessEntry(
+        time=time.time() - total,
+        request_id=relay.request_id,
+        route=relay.route.id if relay.route is not None else None,
+        method=request.method,
+        path=_path(request),
+        status=status,
+        reason=reason,
+        client=relay.snapshot.forwarding.client_address(request),
+        subject=principal.subject if principal is not None else None,
+        authenticator=principal.authenticator if principal is not None else None,
+        token_id=principal.token_id if principal is not None else None,
+        upstream=relay.route.upstream if relay.allow is not None and relay.route is not None else None,
+        target=relay.target or None,
+        request_bytes=relay.request_bytes,
+        response_bytes=relay.response_bytes,
+        duration_ms=total * 1000,
+        added_ms=None if added is None else added * 1000,
+        upstream_ms=None if upstream is None else upstream * 1000,
+        protocol=(request.upgrade or b"").decode("latin-1") if relay.is_tunnel else f"http/{request.version}",
+        user_agent=agents[0].decode("latin-1") if agents else None,
+        error=str(relay.error) if relay.error is not None else None,
+    )
+
+
+def _path(request: InboundRequest) -> str:
+    """Return the path as it came, without what may hold secrets: the query, a fragment, an authority."""
+    path = _END_OF_PATH.split(request.target, maxsplit=1)[0]
+    return path.decode("latin-1") if path.startswith(b"/") else ""

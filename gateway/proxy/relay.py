@@ -1,0 +1,486 @@
+"""One request on its way: from its head to the last byte of its answer, with backpressure both ways.
+
+A Relay belongs to a ClientConnection, which feeds it the request, and borrows an UpstreamConnection, which feeds it the answer.
+It ends exactly once, in `_end`, whatever happens: answered, refused, tunnelled, given up by either side.
+"""
+
+import asyncio
+from collections.abc import Callable
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING, assert_never
+
+from gateway.config.compile import Snapshot
+from gateway.engine.gatekeeper import Decision
+from gateway.engine.routes import Route
+from gateway.model.decision import Allow, Answer, Deny, Pending
+from gateway.model.errors import (
+    ClientGone,
+    InternalError,
+    OversizedBody,
+    Refusal,
+    Unavailable,
+    UpstreamClosed,
+)
+from gateway.model.faces import face
+from gateway.model.principal import Principal
+from gateway.model.request import Header, InboundRequest
+from gateway.proxy.heads import (
+    Framing,
+    as_lines,
+    expects_continue,
+    own_response,
+    request_head,
+    wants_upgrade,
+)
+from gateway.proxy.upstream import UpstreamConnection, UpstreamPool
+
+if TYPE_CHECKING:
+    from gateway.proxy.client import ClientConnection
+
+_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+"""RFC 9110 §9.2.2."""
+_DECISION_ROUNDS = 3
+"""How often a request may wait for something to be fetched."""
+_LAST_CHUNK = b"0\r\n\r\n"
+
+
+class Relay:
+    """One request. Times are loop time, 0 for what has not happened; sizes are body bytes."""
+
+    __slots__ = (
+        "_answer_closes",
+        "_answer_framing",
+        "_body_sent",
+        "_chunks",
+        "_client",
+        "_decision_task",
+        "_ended",
+        "_pool",
+        "_retried",
+        "_upstream",
+        "added",
+        "allow",
+        "allows_upgrade",
+        "answered_at",
+        "began",
+        "error",
+        "first_byte_timeout",
+        "framing",
+        "idle_timeout",
+        "is_head",
+        "is_tunnel",
+        "keeps_alive",
+        "length",
+        "principal",
+        "request",
+        "request_bytes",
+        "request_complete",
+        "request_id",
+        "response_bytes",
+        "route",
+        "sent_at",
+        "snapshot",
+        "started_at",
+        "status",
+        "target",
+    )
+
+    def __init__(
+        self,
+        client: "ClientConnection",
+        request: InboundRequest,
+        framing: Framing,
+        length: int,
+        *,
+        keeps_alive: bool,
+        error: Refusal | None = None,
+    ) -> None:
+        """`length` is the announced length of the body. With an `error`, the request is refused when its turn comes."""
+        self._client = client
+        self.request = request
+        self.framing = framing
+        self.length = length
+        self.keeps_alive = keeps_alive
+        self.error = error
+        self.is_head = request.method == "HEAD"
+        self.request_complete = framing is Framing.NONE and error is None
+        self.allows_upgrade = False
+        self.is_tunnel = False
+        self.first_byte_timeout = self.idle_timeout = inf
+        self.snapshot: Snapshot
+        self.route: Route | None = None
+        self.principal: Principal | None = None
+        self.allow: Allow[Route] | None = None
+        self.status = 0
+        self.target = ""
+        self.request_id = ""
+        self.request_bytes = self.response_bytes = 0
+        self.started_at = self.sent_at = self.answered_at = self.added = 0.0
+        self.began = False
+        self._answer_framing = Framing.NONE
+        self._answer_closes = False
+        self._chunks: list[bytes] = []
+        self._body_sent = False
+        self._retried = False
+        self._ended = False
+        self._pool: UpstreamPool | None = None
+        self._upstream: UpstreamConnection | None = None
+        self._decision_task: asyncio.Task[None] | None = None
+
+    # --- the beginning: decide, then refuse or forward
+
+    def begin(self) -> None:
+        """Decide and act. Called when all earlier requests of the connection are answered."""
+        self.began = True
+        plane = self._client.plane
+        self.started_at = self.started_at or monotonic()
+        self.snapshot = plane.snapshot
+        self.request_id = self.snapshot.forwarding.request_id(self.request, plane.fresh_request_id())
+        self._guarded(self._decide)
+
+    def _decide(self) -> None:
+        if self.error is not None:
+            raise self.error
+        self._act(self.snapshot.gatekeeper.decide(self.request))
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        """Anything that is not a refusal is a bug, and refuses."""
+        try:
+            step()
+        except Refusal as refusal:
+            self.refuse(refusal)
+        except Exception as error:  # noqa: BLE001 - fail closed
+            self._client.plane.report_bug("relay", error)
+            self.refuse(InternalError(repr(error)))
+
+    def _act(self, decision: Decision) -> None:
+        match decision:
+            case Allow():
+                self._forward(decision)
+            case Deny():
+                self.route = decision.route
+                self.refuse(decision.error)
+            case Answer():
+                self.route = decision.route
+                self._answer_ourselves(decision.status, decision.headers, b"")
+            case Pending():
+                self._client.hold("deciding")
+                self._decision_task = self._client.plane.loop.create_task(self._decide_later(decision))
+            case _:
+                assert_never(decision)
+
+    async def _decide_later(self, decision: Decision) -> None:
+        for _ in range(_DECISION_ROUNDS):
+            if not isinstance(decision, Pending):
+                break
+            await decision.ready()
+            decision = self.snapshot.gatekeeper.decide(self.request)
+        else:
+            decision = Deny(None, Unavailable("still undecided after several fetches"))
+        self._decision_task = None
+        self._client.release("deciding")
+        final = decision
+        self._guarded(lambda: self._act(final))
+
+    def _forward(self, allow: Allow[Route]) -> None:
+        route = allow.route
+        self.allow, self.route, self.principal = allow, route, allow.principal
+        size = max(self.length, self.request_bytes)
+        if route.body_bytes is not None and size > route.body_bytes:
+            raise OversizedBody(f"{size} bytes; {route.body_bytes} are allowed")
+        self.first_byte_timeout, self.idle_timeout = route.first_byte_timeout, route.idle_timeout
+        self.allows_upgrade = wants_upgrade(self.request, route)
+        self._pool = self._client.plane.pool(self.snapshot.upstreams[route.upstream])
+        self._borrow(fresh=False)
+
+    def _borrow(self, *, fresh: bool) -> None:
+        assert self._pool is not None
+        connection = self._pool.take(self, fresh=fresh)
+        if connection is not None:
+            self.upstream_ready(connection)
+        elif not self.request_complete:
+            self._client.hold("connecting")
+
+    def upstream_ready(self, connection: UpstreamConnection) -> None:
+        """A connection was lent: send what there is of the request."""
+        if self._ended:
+            connection.abort()
+            return
+        self._guarded(lambda: self._send(connection))
+
+    def _send(self, connection: UpstreamConnection) -> None:
+        assert self.allow is not None
+        self._upstream = connection
+        target = connection.target.address
+        self.target = str(target)
+        spec = connection.pool.spec
+        head = request_head(self.request, self.allow, self.snapshot, spec, target.authority, self.request_id)
+        self.sent_at = monotonic()
+        self.added = self.added or self.sent_at - self.started_at
+        chunks, self._chunks = self._chunks, []
+        if chunks:
+            self._body_sent = True
+        if self.request_complete and self.framing is Framing.CHUNKED:
+            chunks.append(_LAST_CHUNK)
+        connection.write(b"".join((head, *chunks)) if chunks else head)
+        if self.request_complete:
+            connection.request_sent()
+        self._client.release("connecting")
+
+    # --- the request's body, from the client
+
+    def body(self, data: bytes) -> None:
+        """A piece of the request's body."""
+        if self._ended:
+            return
+        self.request_bytes += len(data)
+        if self.route is not None and self.route.body_bytes is not None and self.request_bytes > self.route.body_bytes:
+            self.refuse(OversizedBody(f"more than {self.route.body_bytes} bytes"))
+            return
+        piece = b"%x\r\n%b\r\n" % (len(data), data) if self.framing is Framing.CHUNKED else data
+        if self._upstream is not None:
+            self._body_sent = True
+            self._upstream.write(piece)
+        else:
+            self._chunks.append(piece)
+            if self.began and self._pool is not None:
+                self._client.hold("connecting")
+
+    def body_end(self) -> None:
+        """The request is complete."""
+        self.request_complete = True
+        if self._upstream is not None:
+            if self.framing is Framing.CHUNKED:
+                self._upstream.write(_LAST_CHUNK)
+            self._upstream.request_sent()
+
+    def fail(self, error: Refusal) -> None:
+        """The request will never be complete: it is malformed, or too slow."""
+        self.keeps_alive = False
+        if self.began:
+            self.refuse(error)
+        else:
+            self.error = error
+
+    # --- the answer, from the upstream
+
+    def answer_interim(self, status: int, headers: list[Header]) -> None:
+        """A 1xx answer: passed on to those who can understand it (RFC 9110 §15.2)."""
+        if self.request.version == "1.1" and (status != 100 or expects_continue(self.request)):
+            head = self._client.plane.response_heads.head(status, b"", headers, b"", marks_cors=False)
+            self._client.send(head)
+            self._client.flush()
+
+    def answer_head(self, status: int, reason: bytes, headers: list[Header], framing: Framing, *, closes: bool) -> None:
+        """The head of the answer. A body without announced end is chunked for HTTP/1.1 clients, so that they see a cut."""
+        client = self._client
+        self.status = status
+        self.answered_at = monotonic()
+        is_old = self.request.version == "1.0"
+        self._answer_framing = framing
+        if framing in (Framing.CHUNKED, Framing.CLOSE):
+            self._answer_framing = Framing.CLOSE if is_old else Framing.CHUNKED
+        self._answer_closes = (
+            not self.keeps_alive
+            or not self.request_complete
+            or self._answer_framing is Framing.CLOSE
+            or client.plane.is_draining
+        )
+        extra = b""
+        if self._answer_framing is Framing.CHUNKED:
+            extra = b"Transfer-Encoding: chunked\r\n"
+        if self._answer_closes:
+            extra += b"Connection: close\r\n"
+        elif is_old:
+            extra += b"Connection: keep-alive\r\n"
+        cors = self.route.cors if self.route is not None else None
+        marks_cors = cors is not None and cors.answers_preflight
+        if cors is not None and marks_cors:
+            extra += as_lines(cors.readable(self.request))
+        client.send(client.plane.response_heads.head(status, reason, headers, extra, marks_cors=marks_cors))
+
+    def answer_body(self, data: bytes) -> None:
+        self.response_bytes += len(data)
+        if self._answer_framing is Framing.CHUNKED:
+            self._client.send(b"%x\r\n" % len(data))
+            self._client.send(data)
+            self._client.send(b"\r\n")
+        else:
+            self._client.send(data)
+
+    def answer_flush(self) -> None:
+        self._client.flush()
+
+    def answer_end(self) -> None:
+        """The answer is complete; the upstream connection is no longer ours."""
+        self._upstream = None
+        if self._ended:
+            return
+        if self._answer_framing is Framing.CHUNKED:
+            self._client.send(_LAST_CHUNK)
+        self._end(closes=self._answer_closes)
+
+    def upstream_failed(self, error: Refusal, connection: UpstreamConnection | None) -> None:
+        """The upstream cannot be reached, fell silent, closed or talked nonsense."""
+        self._upstream = None
+        if self._ended:
+            return
+        if self._may_retry(error, connection):
+            self._retried = True
+            self._client.plane.count_retry(self._pool)
+            self._guarded(lambda: self._borrow(fresh=True))
+        elif self.status:
+            self.error = error
+            self._end_broken()
+        else:
+            self.refuse(error)
+
+    def _may_retry(self, error: Refusal, connection: UpstreamConnection | None) -> bool:
+        """A pooled connection that the upstream had closed before it saw the request: once more, on a new one (RFC 9112 §9.3.1)."""
+        return (
+            isinstance(error, UpstreamClosed)
+            and connection is not None
+            and connection.served > 0
+            and not self._retried
+            and not self.status
+            and not self._body_sent
+            and self.request_complete
+            and self.request.method in _IDEMPOTENT
+        )
+
+    # --- backpressure
+
+    def upstream_blocked(self) -> None:
+        self._client.hold("upstream")
+
+    def upstream_writable(self) -> None:
+        self._client.release("upstream")
+
+    def client_blocked(self) -> None:
+        if self._upstream is not None:
+            self._upstream.pause_reading()
+
+    def client_writable(self) -> None:
+        if self._upstream is not None:
+            self._upstream.resume_reading()
+
+    # --- an upgraded connection: bytes, until the token dies
+
+    def switched(self, headers: list[Header]) -> None:
+        """The upstream agreed to the upgrade (RFC 9110 §15.2.2)."""
+        client, upstream = self._client, self._upstream
+        assert upstream is not None
+        self.status = 101
+        self.answered_at = monotonic()
+        self.is_tunnel = True
+        protocol = next((value for name, value in headers if name.lower() == b"upgrade"), b"")
+        extra = b"Connection: Upgrade\r\nUpgrade: " + protocol + b"\r\n"
+        client.send(client.plane.response_heads.head(101, b"", headers, extra, marks_cors=False))
+        client.flush()
+        client.plane.tunnels += 1
+        self._tunnel_alive()
+        client.become_tunnel()
+
+    def tunnel_data(self, data: bytes) -> None:
+        """Bytes from the upstream."""
+        self.response_bytes += len(data)
+        self._client.send(data)
+        self._client.flush()
+        self._tunnel_alive()
+
+    def tunnel_body(self, data: bytes) -> None:
+        """Bytes from the client."""
+        if self._upstream is not None:
+            self.request_bytes += len(data)
+            self._upstream.write(data)
+            self._tunnel_alive()
+
+    def tunnel_ended(self) -> None:
+        """The upstream closed its side."""
+        self._upstream = None
+        self._end(closes=True)
+
+    def _tunnel_alive(self) -> None:
+        if self._upstream is None:
+            return
+        plane = self._client.plane
+        deadline = monotonic() + self.idle_timeout
+        if self.principal is not None:
+            deadline = min(deadline, monotonic() + self.principal.usable_until - plane.clock())
+        self._upstream.keep_tunnel_until(deadline)
+
+    # --- refusing, and the end
+
+    def refuse(self, error: Refusal) -> None:
+        """Answer with the public face of a refusal; if the answer has begun, cut it."""
+        if self._ended:
+            return
+        self.error = error
+        if self.status:
+            self._end_broken()
+            return
+        shown = face(error, self.snapshot.challenge, self.request_id)
+        cors = self.snapshot.cors if self.route is None else self.route.cors
+        readable = cors.readable(self.request) if cors is not None else ()
+        headers = (*shown.headers, (self.snapshot.config.headers.request_id, self.request_id), *readable)
+        self._answer_ourselves(shown.status, headers, shown.body, closes=error.closes_connection)
+
+    def _answer_ourselves(
+        self, status: int, headers: tuple[tuple[str, str], ...], body: bytes, *, closes: bool = False
+    ) -> None:
+        self.status = status
+        self.answered_at = monotonic()
+        closes = closes or not self.keeps_alive or self._client.plane.is_draining or not self._rest_is_small()
+        if not self.is_head:
+            self.response_bytes = len(body)
+        self._client.send(own_response(status, headers, body, is_head=self.is_head, closes=closes))
+        self._end(closes=closes)
+
+    def _rest_is_small(self) -> bool:
+        """Whether reading the rest of the request just to throw it away costs less than a new connection."""
+        if self.request_complete:
+            return True
+        fits = self.framing is Framing.LENGTH and self.length <= self._client.DISCARDED_BYTES
+        return fits and not expects_continue(self.request)
+
+    def client_gone(self) -> None:
+        """The client closed the connection."""
+        if self._ended:
+            return
+        if not self.is_tunnel:
+            self.error = ClientGone("the client closed the connection")
+        self._leave()
+        self._finish()
+
+    def _end(self, *, closes: bool) -> None:
+        self._leave()
+        self._client.flush()
+        self._finish()
+        self._client.relay_ended(self, closes=closes)
+
+    def _end_broken(self) -> None:
+        """The answer cannot be completed: the client must see that it was cut."""
+        self._leave()
+        self._finish()
+        self._client.abort()
+
+    def _leave(self) -> None:
+        """Let go of the upstream, wherever we are with it."""
+        if self._decision_task is not None:
+            self._decision_task.cancel()
+        if self._pool is not None:
+            self._pool.give_up(self)
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None and self.is_tunnel:
+            upstream.close_after_flush()
+        elif upstream is not None:
+            upstream.abort()
+        for reason in ("deciding", "connecting", "upstream"):
+            self._client.release(reason)
+
+    def _finish(self) -> None:
+        self._ended = True
+        if self.is_tunnel:
+            self._client.plane.tunnels -= 1
+        self._client.plane.record(self)

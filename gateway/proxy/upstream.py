@@ -1,0 +1,515 @@
+"""Connections to an upstream, and the pool that lends them to relays.
+
+A connection serves one relay at a time. It goes back to the pool only after an answer that ended where it said it would, with the
+request sent whole; a connection in doubt, or one that spoke without being asked, is closed.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from math import inf
+from time import monotonic
+from typing import Any, Protocol, cast
+
+import httptools
+
+from gateway.config.compile import UpstreamSpec
+from gateway.model.errors import (
+    ConnectTimeout,
+    FirstByteTimeout,
+    IdleTimeout,
+    Refusal,
+    UpstreamClosed,
+    UpstreamMalformed,
+    UpstreamSaturated,
+    UpstreamUnreachable,
+)
+from gateway.model.request import Header
+from gateway.model.upstream import TargetAddress
+from gateway.proxy.deadlines import Deadlines
+from gateway.proxy.heads import Framing, response_framing
+
+_HEAD_BYTES = 64 * 1024
+"""The largest answer head."""
+_INTERIM_ANSWERS = 16
+"""1xx answers to one request."""
+_FLUSH_TIME = 5.0
+"""Seconds for the last bytes of a tunnel to leave."""
+
+
+class Borrower(Protocol):
+    """What a connection needs of the relay that it serves."""
+
+    is_head: bool
+    allows_upgrade: bool
+    request_complete: bool
+    first_byte_timeout: float
+    idle_timeout: float
+
+    def upstream_ready(self, connection: "UpstreamConnection") -> None: ...
+    def upstream_failed(self, error: Refusal, connection: "UpstreamConnection | None") -> None: ...
+    def answer_interim(self, status: int, headers: list[Header]) -> None: ...
+    def answer_head(
+        self, status: int, reason: bytes, headers: list[Header], framing: Framing, *, closes: bool
+    ) -> None: ...
+    def answer_body(self, data: bytes) -> None: ...
+    def answer_end(self) -> None: ...
+    def answer_flush(self) -> None: ...
+    def switched(self, headers: list[Header]) -> None: ...
+    def tunnel_data(self, data: bytes) -> None: ...
+    def tunnel_ended(self) -> None: ...
+    def upstream_blocked(self) -> None: ...
+    def upstream_writable(self) -> None: ...
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """One connection: parses answers, hands them to its relay, and knows whether it may serve another."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, pool: "UpstreamPool", target: "PooledTarget") -> None:
+        self.pool = pool
+        self.target = target
+        self.relay: Borrower | None = None
+        self.served = 0
+        self.deadline = inf
+        self.is_tunnel = False
+        self._is_blocked = False
+        self._is_reading_paused = False
+        self._lost = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._headers: list[Header] = []
+        self._reason = b""
+        self._status = 0
+        self._framing = Framing.NONE
+        self._head_bytes = 0
+        self._interim = 0
+        self._answered = False
+        self._closes = False
+        self._doubtful = False
+        self.answer_began = False
+
+    # --- asyncio: the connection
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
+        self.pool.deadlines.watch(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._lost:
+            return
+        self._lost = True
+        self.pool.deadlines.forget(self)
+        relay, self.relay = self.relay, None
+        self.pool.gone(self)
+        if relay is None:
+            return
+        if self.is_tunnel:
+            relay.tunnel_ended()
+        elif self.answer_began and self._framing is Framing.CLOSE and error is None and not self._doubtful:
+            relay.answer_end()
+        else:
+            relay.upstream_failed(
+                UpstreamClosed("the upstream closed the connection before its answer was complete"), self
+            )
+
+    def eof_received(self) -> bool:
+        return False
+
+    def data_received(self, data: bytes) -> None:
+        relay = self.relay
+        if relay is None:
+            self.abort()
+        elif self.is_tunnel:
+            relay.tunnel_data(data)
+        else:
+            self._parse(relay, data)
+
+    def pause_writing(self) -> None:
+        self._is_blocked = True
+        if self.relay is not None:
+            self._renew()
+            self.relay.upstream_blocked()
+
+    def resume_writing(self) -> None:
+        self._is_blocked = False
+        if self.relay is not None:
+            self._renew()
+            self.relay.upstream_writable()
+
+    def deadline_passed(self, now: float) -> None:
+        self.deadline = inf
+        relay = self.relay
+        if relay is None or self.is_tunnel:
+            self.abort()
+            if relay is not None:
+                relay.tunnel_ended()
+            return
+        if self.answer_began or self._is_blocked:
+            error: Refusal = IdleTimeout("the upstream fell silent")
+        else:
+            error = FirstByteTimeout(f"no answer within {relay.first_byte_timeout:g} s")
+        self._fail(relay, error)
+
+    # --- the relay's side
+
+    def serve(self, relay: Borrower) -> None:
+        """Begin to serve a relay. It writes its request with `write`, and says `request_sent` at its end."""
+        self.relay = relay
+        self.deadline = inf
+
+    def write(self, data: bytes) -> None:
+        self.transport.write(data)
+
+    def request_sent(self) -> None:
+        self._renew()
+
+    def pause_reading(self) -> None:
+        self._is_reading_paused = True
+        self.transport.pause_reading()
+        if not self.is_tunnel:
+            self.deadline = inf
+
+    def resume_reading(self) -> None:
+        self._is_reading_paused = False
+        self.transport.resume_reading()
+        self._renew()
+
+    def keep_tunnel_until(self, deadline: float) -> None:
+        self.deadline = deadline
+
+    def abort(self) -> None:
+        """Close at once; the relay, if there is one, hears no more of it."""
+        self.relay = None
+        self.deadline = inf
+        self.transport.abort()
+        self.connection_lost(None)
+
+    def close_after_flush(self) -> None:
+        """Close when everything written has been sent; the relay hears no more of it."""
+        self.relay = None
+        self.deadline = monotonic() + _FLUSH_TIME
+        self.transport.close()
+
+    def _renew(self) -> None:
+        """Move the deadline: from the end of the request to the head, and between two pieces afterwards."""
+        relay = self.relay
+        if relay is None or self.is_tunnel:
+            return
+        if self.answer_began or self._is_blocked:
+            self.deadline = monotonic() + relay.idle_timeout
+        elif relay.request_complete:
+            self.deadline = monotonic() + relay.first_byte_timeout
+        else:
+            self.deadline = inf
+
+    # --- parsing
+
+    def _parse(self, relay: Borrower, data: bytes) -> None:
+        try:
+            if not self.answer_began:
+                self._head_bytes += len(data)
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._switch(relay, data[upgrade.args[0] :])
+            return
+        except httptools.HttpParserCallbackError as error:
+            cause = error.__context__
+            self._fail(
+                relay, cause if isinstance(cause, Refusal) else UpstreamMalformed(f"cannot be relayed: {cause!r}")
+            )
+            return
+        except httptools.HttpParserError as error:
+            if not self._answered:
+                self._fail(relay, UpstreamMalformed(f"not HTTP/1.1: {error}"))
+                return
+            self._doubtful = True
+        if self._answered:
+            self._finish(relay)
+        elif not self.answer_began and self._head_bytes > _HEAD_BYTES:
+            self._fail(relay, UpstreamMalformed("the answer's head is too large"))
+        else:
+            self._renew_while_reading()
+            relay.answer_flush()
+
+    def _renew_while_reading(self) -> None:
+        if self.answer_began and not self._is_reading_paused and self.relay is not None:
+            self.deadline = monotonic() + self.relay.idle_timeout
+
+    def _fail(self, relay: Borrower, error: Refusal) -> None:
+        self.relay = None
+        self.abort()
+        relay.upstream_failed(error, self)
+
+    def _finish(self, relay: Borrower) -> None:
+        """The answer is complete: give the connection back or close it, then tell the relay."""
+        reusable = not (self._closes or self._doubtful) and relay.request_complete and not self._is_blocked
+        self.relay = None
+        self.served += 1
+        if reusable and not self.transport.is_closing():
+            if self._is_reading_paused:
+                self.resume_reading()
+            self._after_answer(relay.is_head)
+            self.pool.give_back(self)
+        else:
+            self.abort()
+        relay.answer_end()
+
+    def _after_answer(self, was_head: bool) -> None:
+        if was_head:
+            self._reset()  # llhttp cannot be told that the request was HEAD, and waits for a body
+            return
+        self._headers = []
+        self._reason = b""
+        self._head_bytes = self._interim = 0
+        self._answered = self._doubtful = self.answer_began = False
+
+    def _switch(self, relay: Borrower, rest: bytes) -> None:
+        if self._status != 101 or not relay.allows_upgrade:
+            self._fail(relay, UpstreamMalformed("the upstream switched protocols without being asked"))
+            return
+        self.is_tunnel = True
+        relay.switched(self._headers)
+        if rest:
+            relay.tunnel_data(rest)
+
+    # --- llhttp: callbacks while `feed_data` runs
+
+    def on_message_begin(self) -> None:
+        if self._answered:
+            self._doubtful = True  # a second answer, which nobody asked for
+        self._headers = []
+        self._reason = b""
+
+    def on_status(self, reason: bytes) -> None:
+        self._reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.answer_began and not self._doubtful:
+            self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        relay = self.relay
+        if self._answered or relay is None:
+            self._doubtful = True
+            return
+        status = self._status = self._parser.get_status_code()
+        if self._parser.get_http_version() not in ("1.1", "1.0") or status < 100:
+            raise UpstreamMalformed(f"HTTP/{self._parser.get_http_version()} {status}")
+        if status < 200:
+            self._interim += 1
+            if self._interim > _INTERIM_ANSWERS:
+                raise UpstreamMalformed("too many interim answers")
+            return
+        self._framing, _ = response_framing(status, self._headers, is_head=relay.is_head)
+        self._closes = self._framing is Framing.CLOSE or not self._keeps_alive()
+        self.answer_began = True
+        relay.answer_head(status, self._reason, self._headers, self._framing, closes=self._closes)
+        if relay.is_head:
+            self._answered = True
+
+    def _keeps_alive(self) -> bool:
+        """RFC 9112 §9.3; llhttp's own answer is wrong where it misses a body that HEAD and 304 do not have."""
+        options = {
+            option.strip(b" \t").lower()
+            for name, value in self._headers
+            if name.lower() == b"connection"
+            for option in value.split(b",")
+        }
+        if b"close" in options:
+            return False
+        return self._parser.get_http_version() == "1.1" or b"keep-alive" in options
+
+    def on_body(self, data: bytes) -> None:
+        if self._answered or self.relay is None:
+            self._doubtful = True
+        else:
+            self.relay.answer_body(data)
+
+    def on_message_complete(self) -> None:
+        if self._status == 101:
+            return
+        if self._status < 200:
+            if self.relay is not None:
+                self.relay.answer_interim(self._status, self._headers)
+            return
+        self._answered = True
+
+
+@dataclass(slots=True, eq=False)
+class PooledTarget:
+    """One target: the connections to it that are open or being opened, and which of them are idle (the last used is lent first)."""
+
+    address: TargetAddress
+    open: set[UpstreamConnection] = field(default_factory=set)
+    idle: list[UpstreamConnection] = field(default_factory=list)
+
+    @property
+    def busy(self) -> int:
+        return len(self.open) - len(self.idle)
+
+
+class UpstreamPool:
+    """Lends connections to the targets of one upstream."""
+
+    def __init__(self, spec: UpstreamSpec, loop: asyncio.AbstractEventLoop, deadlines: Deadlines) -> None:
+        self.spec = spec
+        self.loop = loop
+        self.deadlines = deadlines
+        self.deadline = inf
+        self.targets = [PooledTarget(address) for address in spec.targets]
+        self.connects = {"ok": 0, "refused": 0, "timeout": 0, "failed": 0}
+        self.retries = 0
+        self._waiting: dict[Borrower, float] = {}
+        self._tasks: dict[Borrower, asyncio.Task[None]] = {}
+        self._turn = 0
+        self._is_closed = False
+        deadlines.watch(self)
+
+    def take(self, relay: Borrower, *, fresh: bool = False) -> UpstreamConnection | None:
+        """Lend a connection at once, or return None and call `upstream_ready` or `upstream_failed` later.
+
+        With `fresh` an idle connection will not do. Raises UpstreamSaturated when the queue is full.
+        """
+        target = self._choose()
+        while target.idle and not fresh:
+            connection = target.idle.pop()
+            if not connection.transport.is_closing():
+                connection.serve(relay)
+                return connection
+        if len(target.open) < self.spec.connections:
+            self._connect(relay, target)
+        elif len(self._waiting) < self.spec.queue:
+            self._waiting[relay] = monotonic() + self.spec.connect_timeout
+            self.deadline = min(self.deadline, self._waiting[relay])
+        else:
+            raise UpstreamSaturated(f"{self.spec.name}: {len(self._waiting)} requests wait for a connection already")
+        return None
+
+    def give_up(self, relay: Borrower) -> None:
+        """Forget a relay that waits for a connection."""
+        self._waiting.pop(relay, None)
+        if (task := self._tasks.pop(relay, None)) is not None:
+            task.cancel()
+
+    def give_back(self, connection: UpstreamConnection) -> None:
+        """Take back a connection that is fit for another request."""
+        if self._waiting:
+            relay = self._first_waiting()
+            connection.serve(relay)
+            relay.upstream_ready(connection)
+        elif self._is_closed or len(connection.target.idle) >= self.spec.idle_connections:
+            connection.abort()
+        else:
+            connection.deadline = monotonic() + self.spec.idle_lifetime
+            connection.target.idle.append(connection)
+
+    def gone(self, connection: UpstreamConnection) -> None:
+        """A connection is closed, or could not be opened: its place is free."""
+        target = connection.target
+        target.open.discard(connection)
+        if connection in target.idle:
+            target.idle.remove(connection)
+        if self._waiting and len(target.open) < self.spec.connections:
+            self._connect(self._first_waiting(), target)
+
+    def deadline_passed(self, now: float) -> None:
+        """Refuse the requests that have waited too long for a connection."""
+        late = [relay for relay, deadline in self._waiting.items() if deadline <= now]
+        for relay in late:
+            del self._waiting[relay]
+        self.deadline = min(self._waiting.values(), default=inf)
+        for relay in late:
+            error = UpstreamSaturated(f"{self.spec.name}: no connection became free in {self.spec.connect_timeout:g} s")
+            relay.upstream_failed(error, None)
+
+    def close(self) -> None:
+        """Close idle connections now, and every other one when its request is done."""
+        self._is_closed = True
+        for target in self.targets:
+            for connection in list(target.idle):
+                connection.abort()
+        if not self._waiting:
+            self.deadlines.forget(self)
+
+    def _first_waiting(self) -> Borrower:
+        relay = next(iter(self._waiting))
+        del self._waiting[relay]
+        return relay
+
+    def _choose(self) -> PooledTarget:
+        if len(self.targets) == 1:
+            return self.targets[0]
+        self._turn = (self._turn + 1) % len(self.targets)
+        turn = self.targets[self._turn :] + self.targets[: self._turn]
+        if self.spec.balance == "least_connections":
+            return min(turn, key=lambda target: target.busy)
+        return next((target for target in turn if target.busy < self.spec.connections), turn[0])
+
+    def _connect(self, relay: Borrower, target: PooledTarget) -> None:
+        place = UpstreamConnection(self, target)
+        target.open.add(place)
+        self._tasks[relay] = self.loop.create_task(self._connect_for(relay, place))
+
+    async def _connect_for(self, relay: Borrower, place: UpstreamConnection) -> None:
+        try:
+            connection = await self._open_any(place)
+        except Refusal as refusal:
+            self._tasks.pop(relay, None)
+            relay.upstream_failed(refusal, None)
+        else:
+            self._tasks.pop(relay, None)
+            connection.serve(relay)
+            relay.upstream_ready(connection)
+
+    async def _open_any(self, place: UpstreamConnection) -> UpstreamConnection:
+        """Open a connection to the place's target, or to another one if that cannot be reached."""
+        try:
+            return await self._open(place)
+        except (ConnectTimeout, UpstreamUnreachable) as refusal:
+            error = refusal
+        for target in self.targets:
+            if target is place.target or len(target.open) >= self.spec.connections:
+                continue
+            other = UpstreamConnection(self, target)
+            target.open.add(other)
+            try:
+                return await self._open(other)
+            except (ConnectTimeout, UpstreamUnreachable) as refusal:
+                error = refusal
+        raise error
+
+    async def _open(self, place: UpstreamConnection) -> UpstreamConnection:
+        try:
+            async with asyncio.timeout(self.spec.connect_timeout):
+                await self._open_socket(place)
+        except BaseException as error:
+            self.gone(place)
+            raise self._connect_error(place.target.address, error) from error
+        self.connects["ok"] += 1
+        return place
+
+    def _connect_error(self, address: TargetAddress, error: BaseException) -> BaseException:
+        match error:
+            case TimeoutError():
+                self.connects["timeout"] += 1
+                return ConnectTimeout(f"{address}: no connection within {self.spec.connect_timeout:g} s")
+            case ConnectionRefusedError():
+                self.connects["refused"] += 1
+                return UpstreamUnreachable(f"{address}: connection refused")
+            case OSError():
+                self.connects["failed"] += 1
+                return UpstreamUnreachable(f"{address}: {error}")
+        return error
+
+    async def _open_socket(self, place: UpstreamConnection) -> None:
+        target = place.target.address
+        if target.address.path:
+            await self.loop.create_unix_connection(lambda: place, target.address.path)
+            return
+        tls: dict[str, Any] = {}
+        if target.scheme == "https":
+            tls = {"ssl": self.spec.tls, "server_hostname": self.spec.server_name or target.address.host}
+        await self.loop.create_connection(lambda: place, target.address.host, target.address.port, **tls)
