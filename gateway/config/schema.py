@@ -3,10 +3,11 @@
 A setting of a mechanism (token source, authenticator, policy, mutator) lives beside the mechanism; this file holds what is left.
 """
 
-from ipaddress import IPv4Network, IPv6Network
-from typing import Annotated, Literal, Self
+from collections.abc import Callable
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 
 from gateway.engine.paths import host_pattern, path_pattern
 from gateway.mechanisms.authenticators import AuthenticatorSettings
@@ -20,9 +21,30 @@ from gateway.telemetry.log import LogSettings
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 """A name in the configuration. It becomes a metric label."""
 
-ListenAddress = Annotated[
-    Address, BeforeValidator(lambda value: parse_address(value) if isinstance(value, str) else value)
-]
+T = TypeVar("T")
+
+
+def _from_text(parse: Callable[[str], T]) -> Callable[[object], T]:
+    """Return a validator for settings that are written as text and nothing else."""
+
+    def validate(value: object) -> T:
+        if not isinstance(value, str):
+            raise ValueError("must be text")  # noqa: TRY004 - pydantic reports ValueError
+        return parse(value)
+
+    return validate
+
+
+def _parse_network(text: str) -> IPv4Network | IPv6Network | Literal["unix"]:
+    if text == "unix":
+        return "unix"
+    try:
+        return ip_network(text)
+    except ValueError as error:
+        raise ValueError(f"{error}; write 10.0.0.0/8, 2001:db8::/32 or unix") from error
+
+
+ListenAddress = Annotated[Address, PlainValidator(_from_text(parse_address)), WithJsonSchema({"type": "string"})]
 """`host:port`, `[::1]:port`, or `unix:/path`."""
 
 InsecureName = Literal[
@@ -123,9 +145,7 @@ class UpstreamTls(Settings):
         return self
 
 
-Target = Annotated[
-    TargetAddress, BeforeValidator(lambda value: parse_target(value) if isinstance(value, str) else value)
-]
+Target = Annotated[TargetAddress, PlainValidator(_from_text(parse_target)), WithJsonSchema({"type": "string"})]
 """`http://host:port`, `https://host:port`, or `unix:/path`."""
 
 
@@ -285,7 +305,12 @@ class Identity(Settings):
     """Where the public key is served, on every listener."""
 
 
-Networks = tuple[IPv4Network | IPv6Network | Literal["unix"], ...]
+Network = Annotated[
+    IPv4Network | IPv6Network | Literal["unix"],
+    PlainValidator(_from_text(_parse_network)),
+    WithJsonSchema({"type": "string"}),
+]
+"""`10.0.0.0/8`, `2001:db8::/32`, a single address, or `unix` for peers on Unix sockets."""
 
 
 class Config(Settings):
@@ -301,7 +326,7 @@ class Config(Settings):
     """The realm in `WWW-Authenticate` (RFC 9110 §11.5)."""
     resource_metadata: Annotated[str, Field(pattern=r"^https?://[!#-\[\]-~]+$")] | None = None
     """The `resource_metadata` of `WWW-Authenticate`: where clients learn who issues tokens (RFC 9728 §5.1)."""
-    trusted_proxies: Networks = ()
+    trusted_proxies: tuple[Network, ...] = ()
     """Peers whose `X-Forwarded-*`, `Forwarded`, `X-Request-ID` and `traceparent` are believed: networks, or `unix`."""
     insecure: frozenset[InsecureName] = frozenset()
     """Weaknesses that this configuration accepts, by name. Anything insecure that is not named here is refused at start."""

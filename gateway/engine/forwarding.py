@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
-from gateway.engine.paths import read_host
 from gateway.model.errors import Refusal
+from gateway.model.host import read_host
 from gateway.model.request import InboundRequest, Peer
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~+/=:-]{1,128}")
@@ -77,7 +77,7 @@ class Forwarding:
             (
                 _line(b"X-Forwarded-For", b"" if request.peer.address == "unix" else request.peer.address.encode()),
                 _line(b"X-Forwarded-Proto", scheme),
-                _line(b"X-Forwarded-Host", _host(request, b"host")),
+                _line(b"X-Forwarded-Host", _own_host(request)),
                 _line(self._request_id_name, request_id.encode()),
             )
         )
@@ -91,7 +91,7 @@ class Forwarding:
         lines = [
             _line(b"X-Forwarded-For", b", ".join([*hops, address] if address else hops)),
             _line(b"X-Forwarded-Proto", protos[0] if len(protos) == 1 and protos[0] in (b"http", b"https") else scheme),
-            _line(b"X-Forwarded-Host", _host(request, b"x-forwarded-host") or _host(request, b"host")),
+            _line(b"X-Forwarded-Host", _forwarded_host(request) or _own_host(request)),
             _line(self._request_id_name, request_id.encode()),
             self._forwarded(request, address, scheme),
             _trace(request),
@@ -107,15 +107,19 @@ class Forwarding:
         if not _FORWARDED.fullmatch(before):
             return b""
         node = b'"[%s]"' % address if b":" in address else address or b"unknown"
-        return _line(b"Forwarded", b'%s, for=%s;host="%s";proto=%s' % (before, node, _host(request, b"host"), scheme))
+        return _line(b"Forwarded", b'%s, for=%s;host="%s";proto=%s' % (before, node, _own_host(request), scheme))
 
 
 def _line(name: bytes, value: bytes) -> bytes:
     return name + b": " + value + b"\r\n" if value else b""
 
 
-def _host(request: InboundRequest, header: bytes) -> bytes:
-    values = request.all(header)
+def _own_host(request: InboundRequest) -> bytes:
+    return b"" if request.host is None else str(request.host).encode()
+
+
+def _forwarded_host(request: InboundRequest) -> bytes:
+    values = request.all(b"x-forwarded-host")
     if len(values) != 1:
         return b""
     try:

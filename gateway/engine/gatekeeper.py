@@ -6,8 +6,9 @@ A request whose token is known is decided without I/O; what is remembered of a t
 
 from gateway.engine.cors import is_preflight
 from gateway.engine.headers import refuse_misused_connection
-from gateway.engine.paths import Target, read_host, read_target
+from gateway.engine.paths import Target, read_target
 from gateway.engine.routes import Route, RouteTable
+from gateway.mechanisms.base import Authenticator
 from gateway.model.clock import Clock
 from gateway.model.decision import Allow, Answer, Deny, Pending
 from gateway.model.errors import (
@@ -46,7 +47,7 @@ class Gatekeeper:
         route = None
         try:
             host, target = self.locate(request)
-            route = self._match(request, host, target)
+            route = self.match(request, host, target)
             return self._judge(request, route, target)
         except Refusal as refusal:
             return Deny(route, refusal)
@@ -56,13 +57,13 @@ class Gatekeeper:
         refuse_misused_connection(request)
         if request.method in ("CONNECT", "TRACE"):
             raise AmbiguousTarget(f"{request.method} is not served")
-        host = request.one(b"host")
+        host = request.host
         if host is None and request.version != "1.0":
             raise AmbiguousHost("no Host header")
-        target = read_target(request.target, host)
-        return ("" if host is None else read_host(host).name), target
+        return ("" if host is None else host.name), read_target(request.target, host)
 
-    def _match(self, request: InboundRequest, host: str, target: Target) -> Route:
+    def match(self, request: InboundRequest, host: str, target: Target) -> Route:
+        """Return the route of a request; for a CORS preflight, that of the request it asks for. Raises NoRoute."""
         if is_preflight(request):
             wanted = (request.one(b"access-control-request-method") or b"").decode("latin-1")
             route = self._routes.find(host, wanted, target.path)
@@ -73,8 +74,7 @@ class Gatekeeper:
         return route
 
     def _judge(self, request: InboundRequest, route: Route, target: Target) -> Decision:
-        if target.has_encoded_slash and not route.encoded_slashes:
-            raise AmbiguousTarget("the path holds an encoded slash or backslash, which the route does not allow")
+        refuse_encoded_slash(route, target)
         forwarded = route.rewritten(target.path).encode() + target.query
         if route.cors is not None and is_preflight(request):
             if route.cors.answers_preflight:
@@ -84,11 +84,10 @@ class Gatekeeper:
             return Allow(route, forwarded, None, b"")
         token = self.find_token(request, route)
         if token is None:
-            if route.access == "optional":
-                return Allow(route, forwarded, None, b"")
-            raise MissingCredentials("no token in " + ", ".join(type(source).__name__ for source in route.sources))
+            refuse_anonymous(route)
+            return Allow(route, forwarded, None, b"")
         now = self._clock()
-        principal = self._authenticate(route, token, now)
+        principal = self.authenticate(route, token, now)
         if isinstance(principal, Pending):
             return principal
         refuse_expired(principal, now)
@@ -112,15 +111,16 @@ class Gatekeeper:
             raise OversizedToken(f"the token has {len(token)} bytes; {self._token_bytes} are allowed")
         return token
 
-    def _authenticate(self, route: Route, token: str, now: float) -> Principal | Pending:
+    def authenticate(self, route: Route, token: str, now: float) -> Principal | Pending:
+        """Return whom the token proves to one of the route's authenticators. Raises InvalidToken or Unavailable.
+
+        What was verified before is only remembered: the caller checks expiry.
+        """
         for authenticator in route.authenticators:
             if (principal := authenticator.recall(token)) is not None:
                 return principal
         refusal: Refusal = UnknownIssuer("no authenticator of the route accepts the token's issuer")
-        several = len(route.authenticators) > 1
-        for authenticator in route.authenticators:
-            if several and not authenticator.accepts(token):
-                continue
+        for authenticator in asked_authenticators(route, token):
             try:
                 return authenticator.authenticate(token, now)
             except InvalidToken as error:
@@ -144,6 +144,25 @@ class Gatekeeper:
         if len(lines) > self._identity_bytes:
             raise OversizedIdentity(f"the injected headers take {len(lines)} bytes; {self._identity_bytes} are allowed")
         return HeaderBlock(lines, min((edit.usable_until for edit in edits), default=float("inf")))
+
+
+def refuse_encoded_slash(route: Route, target: Target) -> None:
+    """Raise AmbiguousTarget for `%2F` or `%5C` in the path, unless the route allows it."""
+    if target.has_encoded_slash and not route.encoded_slashes:
+        raise AmbiguousTarget("the path holds an encoded slash or backslash, which the route does not allow")
+
+
+def refuse_anonymous(route: Route) -> None:
+    """Raise MissingCredentials, unless the route takes callers without a token."""
+    if route.access != "optional":
+        raise MissingCredentials("no token in " + ", ".join(type(source).__name__ for source in route.sources))
+
+
+def asked_authenticators(route: Route, token: str) -> tuple[Authenticator, ...]:
+    """Return who shall verify a token: those that take its issuer; the only one, whatever it takes, to get its reason."""
+    if len(route.authenticators) == 1:
+        return route.authenticators
+    return tuple(authenticator for authenticator in route.authenticators if authenticator.accepts(token))
 
 
 def refuse_expired(principal: Principal, now: float) -> None:

@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 
 from gateway.model.errors import AmbiguousHost, AmbiguousTarget
+from gateway.model.host import Host, read_host
 
 _PLAIN = r"A-Za-z0-9\-._~!$&'()*+,=:@"
 """Characters that stand for themselves: RFC 3986 §3.3 pchar, without `;`."""
@@ -25,7 +26,6 @@ _ENCODED_SLASH = re.compile(rb"%2F|%5C")
 _QUERY = re.compile(rb"[!-\"$-~]*")
 """Visible ASCII without `#`."""
 _ABSOLUTE = re.compile(rb"(?:http|https)://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
-_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)\.?(?::([0-9]{1,5}))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Target:
     has_encoded_slash: bool
 
 
-def read_target(raw: bytes, host: bytes | None) -> Target:
+def read_target(raw: bytes, host: Host | None) -> Target:
     """Return the target of a request (RFC 9112 §3.2). Raises AmbiguousTarget."""
     if not raw.startswith(b"/"):
         raw = _from_absolute_form(raw, host)
@@ -50,10 +50,10 @@ def read_target(raw: bytes, host: bytes | None) -> Target:
     return Target(canonical, without_token(mark + query), _ENCODED_SLASH.search(canonical.encode()) is not None)
 
 
-def _from_absolute_form(raw: bytes, host: bytes | None) -> bytes:
+def _from_absolute_form(raw: bytes, host: Host | None) -> bytes:
     if not (match := _ABSOLUTE.fullmatch(raw)):
         raise AmbiguousTarget("the request-target is neither a path nor an http URL")
-    if host is None or read_host(match[1]) != read_host(host):
+    if host is None or read_host(match[1]) != host:
         raise AmbiguousTarget("the request-target and Host name different hosts")
     return match[2] if match[2].startswith(b"/") else b"/" + match[2]
 
@@ -121,27 +121,6 @@ def _parameter_name(parameter: bytes) -> bytes:
     return _PERCENT.sub(lambda match: bytes((int(match[1], 16),)), name).strip(b" +").lower()
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
-    """A canonical host: lower case, without a trailing dot. `port` is as sent, or None."""
-
-    name: str
-    port: int | None = None
-
-    def __str__(self) -> str:
-        return self.name if self.port is None else f"{self.name}:{self.port}"
-
-
-def read_host(value: bytes) -> Host:
-    """Return the host of a Host header or an authority (RFC 9110 §7.2). Raises AmbiguousHost."""
-    if not (match := _HOST.fullmatch(value.decode("latin-1"))) or len(match[1]) > 253:
-        raise AmbiguousHost("the Host header is not a host name")
-    port = None if match[2] is None else int(match[2])
-    if port is not None and not 0 < port <= 65535:
-        raise AmbiguousHost("the Host header has an impossible port")
-    return Host(match[1].lower(), port)
-
-
 # --- patterns of routes
 
 
@@ -199,7 +178,10 @@ def host_pattern(text: str) -> str:
     name = text.removeprefix("*.")
     if not name.isascii():
         raise ValueError(f'"{text}" must be written in ASCII (xn--…)')
-    match = _HOST.fullmatch(name)
-    if not match or match[2] is not None:
-        raise ValueError(f'"{text}" is not a host name; write api.example.com or *.example.com, without a port')
-    return ("*." if name != text else "") + match[1].lower()
+    try:
+        host = read_host(name.encode())
+    except AmbiguousHost as error:
+        raise ValueError(f'"{text}" is not a host name; write api.example.com or *.example.com') from error
+    if host.port is not None:
+        raise ValueError(f'"{text}" must not have a port')
+    return ("*." if name != text else "") + host.name

@@ -1,9 +1,9 @@
 """What the caller sends, without its body."""
 
 from dataclasses import dataclass
-from functools import cached_property
 
 from gateway.model.errors import AmbiguousHeader
+from gateway.model.host import Host, read_host
 
 Header = tuple[bytes, bytes]
 """Name as it was sent, value without surrounding white space."""
@@ -39,6 +39,7 @@ class InboundRequest:
         self.peer = peer
         self.secure = secure
         self.version = version
+        self._host: Host | None = None
         self._first: dict[bytes, bytes] = {}
         self._repeated: dict[bytes, list[bytes]] = {}
         first = self._first
@@ -66,7 +67,14 @@ class InboundRequest:
         """Return the members of a comma-separated header (RFC 9110 §5.6.1), stripped, without empty ones."""
         return [member for value in self.all(name) for part in value.split(b",") if (member := part.strip(b" \t"))]
 
-    @cached_property
+    @property
+    def host(self) -> Host | None:
+        """The host, or None where an HTTP/1.0 client names none. Raises AmbiguousHost or AmbiguousHeader."""
+        if self._host is None and (value := self.one(b"host")) is not None:
+            self._host = read_host(value)
+        return self._host
+
+    @property
     def upgrade(self) -> bytes | None:
         """The protocol asked for, in lower case, if this is an upgrade request (RFC 9110 §7.8)."""
         if b"upgrade" not in self._first:
@@ -75,7 +83,7 @@ class InboundRequest:
             return None
         return b",".join(self.listed(b"upgrade")).lower() or None
 
-    @cached_property
+    @property
     def cookies(self) -> list[tuple[bytes, bytes]]:
         """Name and value of each cookie, in order (RFC 6265 §5.4), values as they were sent."""
         pairs = (pair.partition(b"=") for line in self.all(b"cookie") for pair in line.split(b";"))

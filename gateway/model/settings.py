@@ -73,5 +73,6 @@ HEADER_NAME = r"^[A-Za-z0-9!#$%&'*+.^`|~-]+$"
 HeaderName = Annotated[str, Field(pattern=HEADER_NAME, max_length=128)]
 
 FilePath = Annotated[
-    Path, WithJsonSchema({"type": "string", "description": "A path, relative to the configuration file"})
+    Path,
+    WithJsonSchema({"type": "string", "format": "path", "description": "A path, relative to the configuration file"}),
 ]

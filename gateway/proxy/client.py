@@ -386,8 +386,8 @@ class ClientConnection(asyncio.Protocol):
         self._in_head = False
         if self._is_muted or self._is_closing:
             return
-        self._head_bytes = 0
         self._check_head()
+        self._head_bytes = 0
         parser = self._parser
         request = InboundRequest(
             parser.get_method().decode("ascii"),
@@ -410,6 +410,8 @@ class ClientConnection(asyncio.Protocol):
         headers, limits = self._headers, self.plane.limits
         if len(headers) > limits.headers:
             raise OversizedHead(f"{len(headers)} headers; {limits.headers} are allowed")
+        if self._head_bytes <= limits.header_bytes:
+            return
         if sum(len(name) + len(value) for name, value in headers) > limits.header_bytes:
             raise OversizedHead(f"more than {limits.header_bytes} bytes")
 

@@ -1,12 +1,12 @@
 """Message heads as bytes: what is written to an upstream and to a client. RFC 9112 §2."""
 
 import re
+from dataclasses import dataclass
 from enum import Enum, auto
 from http import HTTPStatus
 
 from gateway.config.compile import Snapshot, UpstreamSpec
 from gateway.engine.headers import HOP_BY_HOP
-from gateway.engine.paths import read_host
 from gateway.engine.routes import Route
 from gateway.model.decision import Allow
 from gateway.model.errors import MalformedMessage, UnsupportedTransferCoding, UpstreamMalformed
@@ -44,6 +44,7 @@ def request_framing(request: InboundRequest) -> tuple[Framing, int]:
 
 def request_head(
     request: InboundRequest,
+    framing: Framing,
     allow: Allow[Route],
     snapshot: Snapshot,
     upstream: UpstreamSpec,
@@ -51,9 +52,9 @@ def request_head(
     request_id: str,
 ) -> bytes:
     """Return the head that the upstream gets. `authority` is the target's own host and port."""
-    framing, _ = request_framing(request)
     lines = [
-        f"{request.method} ".encode(),
+        request.method.encode("ascii"),
+        b" ",
         allow.target,
         b" HTTP/1.1\r\nHost: ",
         _host(request, upstream, authority),
@@ -68,17 +69,16 @@ def request_head(
         lines.append(b"Content-Length: " + length + b"\r\n")
     if expects_continue(request):
         lines.append(b"Expect: 100-continue\r\n")
-    if wants_upgrade(request, allow.route):
-        lines.append(b"Connection: Upgrade\r\nUpgrade: " + (request.upgrade or b"") + b"\r\n")
+    if framing is Framing.NONE and (protocol := wanted_upgrade(request, allow.route)) is not None:
+        lines.append(b"Connection: Upgrade\r\nUpgrade: " + protocol + b"\r\n")
     lines.append(b"\r\n")
     return b"".join(lines)
 
 
 def _host(request: InboundRequest, upstream: UpstreamSpec, authority: str) -> bytes:
-    if upstream.host == "preserve":
-        host = request.one(b"host")
-        return authority.encode() if host is None else str(read_host(host)).encode()
-    return (authority if upstream.host == "target" else upstream.host).encode()
+    if upstream.host == "preserve" and request.host is not None:
+        return str(request.host).encode()
+    return (authority if upstream.host in ("target", "preserve") else upstream.host).encode()
 
 
 def expects_continue(request: InboundRequest) -> bool:
@@ -86,9 +86,50 @@ def expects_continue(request: InboundRequest) -> bool:
     return request.version == "1.1" and [value.lower() for value in request.all(b"expect")] == [b"100-continue"]
 
 
-def wants_upgrade(request: InboundRequest, route: Route) -> bool:
-    """Say whether the request asks for an upgrade that the route allows. Any other is ignored (RFC 9110 §7.8)."""
-    return request.upgrade in route.upgrades and request_framing(request)[0] is Framing.NONE
+def wanted_upgrade(request: InboundRequest, route: Route) -> bytes | None:
+    """Return the protocol that the request asks for, if the route allows it. Any other is ignored (RFC 9110 §7.8)."""
+    protocol = request.upgrade
+    return protocol if protocol in route.upgrades else None
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerShape:
+    """What an answer's head says about its body and its connection. `listed` are the headers that `Connection` names."""
+
+    framing: Framing
+    closes: bool
+    listed: frozenset[bytes]
+
+
+_NOTHING: frozenset[bytes] = frozenset()
+_NEVER_LISTED = frozenset({b"content-length", b"content-type", b"set-cookie", b"cache-control"})
+"""Headers that an upstream's `Connection` cannot take away."""
+
+
+def answer_shape(status: int, version: str, headers: list[Header], *, is_head: bool) -> AnswerShape:
+    """Return the shape of a final answer (RFC 9112 §6.3, §9.3). Raises UpstreamMalformed."""
+    length, codings, options = False, [], _NOTHING
+    for name, value in headers:
+        match len(name):  # most headers are told apart by their length alone
+            case 10 if name.lower() == b"connection":
+                options |= {option.strip(b" \t").lower() for option in value.split(b",")}
+            case 14 if name.lower() == b"content-length":
+                length = True
+            case 17 if name.lower() == b"transfer-encoding":
+                codings.append(value.lower())
+    framing = _answer_framing(status, codings, has_length=length, is_head=is_head)
+    keeps_alive = b"close" not in options and (version == "1.1" or b"keep-alive" in options)
+    return AnswerShape(framing, framing is Framing.CLOSE or not keeps_alive, options - _NEVER_LISTED)
+
+
+def _answer_framing(status: int, codings: list[bytes], *, has_length: bool, is_head: bool) -> Framing:
+    if codings and codings != [b"chunked"]:
+        raise UpstreamMalformed("the upstream used a transfer coding other than chunked")
+    if is_head or status in (204, 304):
+        return Framing.NONE
+    if codings:
+        return Framing.CHUNKED
+    return Framing.LENGTH if has_length else Framing.CLOSE
 
 
 class ResponseHeads:
@@ -97,14 +138,25 @@ class ResponseHeads:
     def __init__(self) -> None:
         self._memo: dict[bytes, bytes] = {}
 
-    def head(self, status: int, reason: bytes, headers: list[Header], extra: bytes, *, marks_cors: bool) -> bytes:
-        """Return the head; `extra` lines are added. With `marks_cors` the upstream's own CORS headers are dropped."""
+    def head(
+        self,
+        status: int,
+        reason: bytes,
+        headers: list[Header],
+        extra: bytes,
+        *,
+        listed: frozenset[bytes] = _NOTHING,
+        marks_cors: bool = False,
+    ) -> bytes:
+        """Return the head; `extra` lines are added, headers named in `listed` dropped.
+
+        With `marks_cors` the upstream's own CORS headers are dropped.
+        """
         memo = self._memo
         line = _STATUS_LINES.get(status)
-        if line is None or reason:
+        if line is None or not line.endswith(reason, 13, -2):
             line = b"HTTP/1.1 %d %s\r\n" % (status, reason if _REASON.fullmatch(reason) else b"")
         lines = [line]
-        listed = _connection_lists(headers)
         for name, value in headers:
             prefix = memo.get(name)
             if prefix is None:
@@ -122,37 +174,6 @@ class ResponseHeads:
         if len(self._memo) < _MEMO_SIZE:
             self._memo[name] = prefix
         return prefix
-
-
-_KEEPS_NOTHING = (b"keep-alive", b"close", b"Keep-Alive", b"Close")
-
-
-def _connection_lists(headers: list[Header]) -> set[bytes]:
-    listed: set[bytes] = set()
-    for name, value in headers:
-        if len(name) == 10 and name.lower() == b"connection" and value not in _KEEPS_NOTHING:
-            listed.update(option.strip(b" \t").lower() for option in value.split(b","))
-    return listed - {b"content-length", b"content-type", b"set-cookie", b"cache-control"}
-
-
-def response_framing(status: int, headers: list[Header], *, is_head: bool) -> tuple[Framing, int]:
-    """Return how an answer's body is framed, and its announced length. Raises UpstreamMalformed."""
-    length, codings = None, []
-    for name, value in headers:
-        size = len(name)
-        if size == 14 and name.lower() == b"content-length":
-            length = value
-        elif size == 17 and name.lower() == b"transfer-encoding":
-            codings.append(value.lower())
-    if codings and codings != [b"chunked"]:
-        raise UpstreamMalformed("the upstream used a transfer coding other than chunked")
-    if is_head or status in (204, 304) or status < 200:
-        return Framing.NONE, 0
-    if codings:
-        return Framing.CHUNKED, 0
-    if length is not None:
-        return Framing.LENGTH, int(length)
-    return Framing.CLOSE, 0
 
 
 def own_response(

@@ -26,12 +26,13 @@ from gateway.model.faces import face
 from gateway.model.principal import Principal
 from gateway.model.request import Header, InboundRequest
 from gateway.proxy.heads import (
+    AnswerShape,
     Framing,
     as_lines,
     expects_continue,
     own_response,
     request_head,
-    wants_upgrade,
+    wanted_upgrade,
 )
 from gateway.proxy.upstream import UpstreamConnection, UpstreamPool
 
@@ -190,7 +191,7 @@ class Relay:
         if route.body_bytes is not None and size > route.body_bytes:
             raise OversizedBody(f"{size} bytes; {route.body_bytes} are allowed")
         self.first_byte_timeout, self.idle_timeout = route.first_byte_timeout, route.idle_timeout
-        self.allows_upgrade = wants_upgrade(self.request, route)
+        self.allows_upgrade = self.framing is Framing.NONE and wanted_upgrade(self.request, route) is not None
         self._pool = self._client.plane.pool(self.snapshot.upstreams[route.upstream])
         self._borrow(fresh=False)
 
@@ -215,7 +216,9 @@ class Relay:
         target = connection.target.address
         self.target = str(target)
         spec = connection.pool.spec
-        head = request_head(self.request, self.allow, self.snapshot, spec, target.authority, self.request_id)
+        head = request_head(
+            self.request, self.framing, self.allow, self.snapshot, spec, target.authority, self.request_id
+        )
         self.sent_at = monotonic()
         self.added = self.added or self.sent_at - self.started_at
         chunks, self._chunks = self._chunks, []
@@ -268,37 +271,39 @@ class Relay:
     def answer_interim(self, status: int, headers: list[Header]) -> None:
         """A 1xx answer: passed on to those who can understand it (RFC 9110 §15.2)."""
         if self.request.version == "1.1" and (status != 100 or expects_continue(self.request)):
-            head = self._client.plane.response_heads.head(status, b"", headers, b"", marks_cors=False)
+            head = self._client.plane.response_heads.head(status, b"", headers, b"")
             self._client.send(head)
             self._client.flush()
 
-    def answer_head(self, status: int, reason: bytes, headers: list[Header], framing: Framing, *, closes: bool) -> None:
+    def answer_head(self, status: int, reason: bytes, headers: list[Header], shape: AnswerShape) -> None:
         """The head of the answer. A body without announced end is chunked for HTTP/1.1 clients, so that they see a cut."""
         client = self._client
         self.status = status
         self.answered_at = monotonic()
         is_old = self.request.version == "1.0"
-        self._answer_framing = framing
-        if framing in (Framing.CHUNKED, Framing.CLOSE):
+        self._answer_framing = shape.framing
+        if shape.framing in (Framing.CHUNKED, Framing.CLOSE):
             self._answer_framing = Framing.CLOSE if is_old else Framing.CHUNKED
         self._answer_closes = (
-            not self.keeps_alive
-            or not self.request_complete
+            not (self.keeps_alive and self.request_complete)
             or self._answer_framing is Framing.CLOSE
             or client.plane.is_draining
         )
-        extra = b""
-        if self._answer_framing is Framing.CHUNKED:
-            extra = b"Transfer-Encoding: chunked\r\n"
-        if self._answer_closes:
-            extra += b"Connection: close\r\n"
-        elif is_old:
-            extra += b"Connection: keep-alive\r\n"
+        extra = self._answer_lines(is_old=is_old)
         cors = self.route.cors if self.route is not None else None
         marks_cors = cors is not None and cors.answers_preflight
         if cors is not None and marks_cors:
             extra += as_lines(cors.readable(self.request))
-        client.send(client.plane.response_heads.head(status, reason, headers, extra, marks_cors=marks_cors))
+        head = client.plane.response_heads.head(
+            status, reason, headers, extra, listed=shape.listed, marks_cors=marks_cors
+        )
+        client.send(head)
+
+    def _answer_lines(self, *, is_old: bool) -> bytes:
+        lines = b"Transfer-Encoding: chunked\r\n" if self._answer_framing is Framing.CHUNKED else b""
+        if self._answer_closes:
+            return lines + b"Connection: close\r\n"
+        return lines + b"Connection: keep-alive\r\n" if is_old else lines
 
     def answer_body(self, data: bytes) -> None:
         self.response_bytes += len(data)
@@ -376,7 +381,7 @@ class Relay:
         self.is_tunnel = True
         protocol = next((value for name, value in headers if name.lower() == b"upgrade"), b"")
         extra = b"Connection: Upgrade\r\nUpgrade: " + protocol + b"\r\n"
-        client.send(client.plane.response_heads.head(101, b"", headers, extra, marks_cors=False))
+        client.send(client.plane.response_heads.head(101, b"", headers, extra))
         client.flush()
         client.plane.tunnels += 1
         self._tunnel_alive()

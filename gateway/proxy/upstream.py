@@ -26,7 +26,7 @@ from gateway.model.errors import (
 from gateway.model.request import Header
 from gateway.model.upstream import TargetAddress
 from gateway.proxy.deadlines import Deadlines
-from gateway.proxy.heads import Framing, response_framing
+from gateway.proxy.heads import AnswerShape, Framing, answer_shape
 
 _HEAD_BYTES = 64 * 1024
 """The largest answer head."""
@@ -48,9 +48,7 @@ class Borrower(Protocol):
     def upstream_ready(self, connection: "UpstreamConnection") -> None: ...
     def upstream_failed(self, error: Refusal, connection: "UpstreamConnection | None") -> None: ...
     def answer_interim(self, status: int, headers: list[Header]) -> None: ...
-    def answer_head(
-        self, status: int, reason: bytes, headers: list[Header], framing: Framing, *, closes: bool
-    ) -> None: ...
+    def answer_head(self, status: int, reason: bytes, headers: list[Header], shape: AnswerShape) -> None: ...
     def answer_body(self, data: bytes) -> None: ...
     def answer_end(self) -> None: ...
     def answer_flush(self) -> None: ...
@@ -296,31 +294,20 @@ class UpstreamConnection(asyncio.Protocol):
             self._doubtful = True
             return
         status = self._status = self._parser.get_status_code()
-        if self._parser.get_http_version() not in ("1.1", "1.0") or status < 100:
-            raise UpstreamMalformed(f"HTTP/{self._parser.get_http_version()} {status}")
+        version = self._parser.get_http_version()
+        if version not in ("1.1", "1.0") or status < 100:
+            raise UpstreamMalformed(f"HTTP/{version} {status}")
         if status < 200:
             self._interim += 1
             if self._interim > _INTERIM_ANSWERS:
                 raise UpstreamMalformed("too many interim answers")
             return
-        self._framing, _ = response_framing(status, self._headers, is_head=relay.is_head)
-        self._closes = self._framing is Framing.CLOSE or not self._keeps_alive()
+        shape = answer_shape(status, version, self._headers, is_head=relay.is_head)
+        self._framing, self._closes = shape.framing, shape.closes
         self.answer_began = True
-        relay.answer_head(status, self._reason, self._headers, self._framing, closes=self._closes)
+        relay.answer_head(status, self._reason, self._headers, shape)
         if relay.is_head:
             self._answered = True
-
-    def _keeps_alive(self) -> bool:
-        """RFC 9112 §9.3; llhttp's own answer is wrong where it misses a body that HEAD and 304 do not have."""
-        options = {
-            option.strip(b" \t").lower()
-            for name, value in self._headers
-            if name.lower() == b"connection"
-            for option in value.split(b",")
-        }
-        if b"close" in options:
-            return False
-        return self._parser.get_http_version() == "1.1" or b"keep-alive" in options
 
     def on_body(self, data: bytes) -> None:
         if self._answered or self.relay is None:

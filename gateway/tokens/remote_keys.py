@@ -112,6 +112,11 @@ class RemoteKeys:
         self._last_failed = True
         self._flight: asyncio.Task[None] | None = None
 
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """The last good keys, however old."""
+        return self._keys.keys
+
     def lookup(self, kid: str | None, alg: str, now: float) -> tuple[Key, ...] | Pending:
         """Return the keys that may have signed such a token; Pending if a fetch may tell.
 

@@ -167,6 +167,7 @@ async def test_a_withdrawn_key_is_refused_and_reported(gateway: Gateway, issuer:
     await gateway.keys.refresh()
     with pytest.raises(UnknownKey):
         await gateway.lookup("old")
+    assert [key.kid for key in gateway.keys.keys] == ["new"]
     assert gateway.forgotten == [{old.thumbprint}]
     assert gateway.notices[-1] == ("keys_fetched", {"keys": 1, "withdrawn": 1, "skipped": []})
 

@@ -1,0 +1,34 @@
+"""The command line: `gateway COMMAND`. Each command is a module with `add(subparsers)` and `run(arguments) -> int`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
+
+from gateway import __version__
+
+COMMANDS = ("serve", "check", "schema", "explain", "token", "demo")
+"""The modules of `gateway.commands`, in the order of the help text."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status: 0 is success, 1 a failure that was explained, 2 wrong usage."""
+    words = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(prog="gateway", description="An API gateway that validates bearer tokens.")
+    parser.add_argument("--version", action="version", version=f"gateway {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in _wanted(words):
+        import_module(f"gateway.commands.{name}").add(subparsers)
+    arguments = parser.parse_args(words)
+    status: int = import_module(f"gateway.commands.{arguments.command}").run(arguments)
+    return status
+
+
+def _wanted(words: Sequence[str]) -> tuple[str, ...]:
+    """Return the command that is given, so that no other is imported; without one, all that there are, for the help."""
+    if words and words[0] == "--version":
+        return ()
+    if words and words[0] in COMMANDS:
+        return (words[0],)
+    return tuple(name for name in COMMANDS if find_spec(f"gateway.commands.{name}") is not None)

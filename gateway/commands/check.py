@@ -1,0 +1,157 @@
+"""`gateway check`: is this configuration good, and what does it mean?"""
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from gateway.commands.table import table
+from gateway.config.compile import CompileMistakes, compile_config
+from gateway.config.load import Loaded, load_config
+from gateway.config.mistakes import ConfigMistakes
+from gateway.config.schema import Config, RouteSettings
+from gateway.engine.paths import path_pattern
+from gateway.mechanisms.base import FetchFailed, Resources
+from gateway.mechanisms.policies import (
+    PolicySettings,
+    RequireAll,
+    RequireAny,
+    RequireAuthentication,
+    RequireClaim,
+    RequireNot,
+    RequirePrincipal,
+    RequireScopes,
+)
+from gateway.model.clock import unix_now
+
+
+def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = subparsers.add_parser(
+        "check",
+        help="check a configuration and show its routes",
+        description="Print every mistake in a configuration, or its routes, most specific first. Uses no network.",
+    )
+    parser.add_argument("config", metavar="CONFIG", type=Path, help="the configuration file")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    try:
+        config = checked(arguments.config, os.environ).config
+    except ConfigMistakes as mistakes:
+        print(mistakes, file=sys.stderr)
+        return 1
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    print(routes_table(config, width))
+    print(f"\n{summary(arguments.config, config)}")
+    return 0
+
+
+def checked(file: Path, environment: Mapping[str, str]) -> Loaded:
+    """Return a configuration that also compiles: its files can be read, its keys are usable. Raises ConfigMistakes."""
+    loaded = load_config(file, environment)
+    resources = Resources(file.parent, _no_fetch, unix_now, lambda event, fields: None)
+    try:
+        compile_config(loaded.config, resources)
+    except CompileMistakes as error:
+        raise ConfigMistakes(loaded.mistake(path, message) for path, message in error.mistakes) from error
+    return loaded
+
+
+async def _no_fetch(url: str, max_bytes: int) -> bytes:
+    raise FetchFailed("checking a configuration makes no network call")
+
+
+def routes_table(config: Config, width: int | None) -> str:
+    """Return the routes as they work, with defaults filled in, the most specific first."""
+    routes = sorted(config.routes, key=_specificity)
+    header = ("ROUTE", "HOSTS", "PATH", "METHODS", "ACCESS", "AUTHENTICATORS", "REQUIRE", "INJECT", "UPSTREAM")
+    return table(header, [_row(route, config) for route in routes], width)
+
+
+def _row(route: RouteSettings, config: Config) -> tuple[str, ...]:
+    is_public = route.access == "public"
+    authenticators = tuple(config.authenticators) if route.authenticators is None else route.authenticators
+    inject = config.inject if route.inject is None else route.inject
+    headers = [header for mutator in inject for header in sorted(mutator.owned)]
+    return (
+        route.id,
+        ", ".join(route.match.hosts) or "any",
+        route.match.path,
+        ", ".join(route.match.methods or ()) or "any",
+        route.access,
+        "-" if is_public else ", ".join(authenticators),
+        "; ".join(in_words(policy) for policy in route.require) or "-",
+        "-" if is_public else ", ".join(headers) or "-",
+        route.upstream,
+    )
+
+
+def _specificity(route: RouteSettings) -> tuple[object, ...]:
+    """Return a sort key in the order in which the route table prefers routes; routes that never compete are grouped."""
+    pattern = path_pattern(route.match.path)
+    segments = [(1, "") if segment is None else (0, segment) for segment in pattern.segments]
+    path = (*segments, (2, "")) if pattern.rest else tuple(segments)
+    host = (
+        min((host.startswith("*."), -len(host), host) for host in route.match.hosts)
+        if route.match.hosts
+        else (2, 0, "")
+    )
+    return host, path, route.match.methods is None, route.id
+
+
+def in_words(policy: PolicySettings) -> str:
+    """Return what a policy requires, in as few words as possible."""
+    words = _WORDS[type(policy)](policy)
+    assert isinstance(words, str)
+    return words
+
+
+def _scopes(policy: RequireScopes) -> str:
+    return f"{'scope' if policy.match == 'all' else 'any scope of'} {' '.join(policy.scopes)}"
+
+
+def _claim(policy: RequireClaim) -> str:
+    name = ".".join(policy.claim)
+    if policy.exists is not None:
+        return f"{name} {'present' if policy.exists else 'absent'}"
+    if policy.one_of is not None:
+        return f"{name} in {', '.join(map(str, policy.one_of))}"
+    return f"{name} = {policy.equals}" if policy.equals is not None else f"{name} contains {policy.contains}"
+
+
+def _authentication(policy: RequireAuthentication) -> str:
+    acr = None if policy.acr is None else f"acr in {', '.join(policy.acr)}"
+    age = None if policy.max_age is None else f"authenticated in the last {policy.max_age:g} s"
+    return ", ".join(filter(None, (acr, age)))
+
+
+_WORDS: Final[Mapping[type, Callable[[Any], str]]] = {
+    RequireScopes: _scopes,
+    RequireClaim: _claim,
+    RequirePrincipal: lambda policy: f"a {policy.principal}",
+    RequireAuthentication: _authentication,
+    RequireAny: lambda policy: f"({' or '.join(map(in_words, policy.any))})",
+    RequireAll: lambda policy: f"({' and '.join(map(in_words, policy.all))})",
+    RequireNot: lambda policy: f"not ({in_words(policy.not_)})",
+}
+
+
+def summary(file: Path, config: Config) -> str:
+    """Return one line about the whole configuration, with the weaknesses that it accepts."""
+    counts = ", ".join(
+        (
+            _counted(len(config.routes), "route"),
+            _counted(len(config.upstreams), "upstream"),
+            _counted(len(config.authenticators), "authenticator"),
+            _counted(len(config.listen), "listener"),
+        )
+    )
+    insecure = f"; accepted weaknesses: {', '.join(sorted(config.insecure))}" if config.insecure else ""
+    return f"{file} is valid: {counts}{insecure}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,46 @@
+"""`gateway schema`: what a configuration may hold, for editors (JSON Schema) and for people (Markdown)."""
+
+import argparse
+import json
+from typing import Any
+
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from gateway.commands.reference import reference
+from gateway.config.schema import Config
+
+
+def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = subparsers.add_parser(
+        "schema",
+        help="print the JSON schema or the reference of the configuration",
+        description="Print what a configuration may hold: as JSON schema for editors, or as reference in Markdown.",
+    )
+    parser.add_argument("--format", choices=("json", "markdown"), default="json", help="json (default) or markdown")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    print(reference(json_schema()) if arguments.format == "markdown" else json_schema_text())
+    return 0
+
+
+def json_schema_text() -> str:
+    """Return the JSON schema as it is printed."""
+    return json.dumps(json_schema(), indent=2, ensure_ascii=False)
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema (2020-12) of the configuration."""
+    schema = Config.model_json_schema(schema_generator=_Generator)
+    return {"$schema": GenerateJsonSchema.schema_dialect, **schema, "title": "Gateway configuration"}
+
+
+class _Generator(GenerateJsonSchema):
+    """Leaves out titles that repeat names. The dataclasses among the settings are addresses, written as text."""
+
+    def dataclass_schema(self, schema: core_schema.DataclassSchema) -> JsonSchemaValue:
+        return {"type": "string", "description": (schema["cls"].__doc__ or "").strip()}
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False

@@ -1,0 +1,173 @@
+"""`gateway check`: every mistake, or the routes as they work."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from gateway import __version__
+from gateway.cli import COMMANDS, main
+from gateway.commands.check import checked, in_words, routes_table
+from gateway.commands.table import table
+from gateway.config.load import load_text
+from gateway.config.mistakes import ConfigMistakes
+from gateway.mechanisms.policies import PolicySettings
+
+GOOD = """\
+listen: [{address: 127.0.0.1:8080}]
+inject: [{header: X-User, claim: sub}]
+authenticators:
+  staff: {type: jwt, issuer: "https://id.example", audiences: [api], discovery: true}
+upstreams:
+  orders: {targets: ["http://127.0.0.1:9000"]}
+routes:
+  - {id: rest, match: {path: /**}, access: public, upstream: orders}
+  - {id: orders, match: {path: /orders/**}, upstream: orders, require: [{scopes: [read]}, {principal: user}]}
+  - {id: order, match: {path: "/orders/{id}"}, upstream: orders, access: optional, inject: []}
+  - {id: new, match: {path: "/orders/{id}", methods: [PUT, POST]}, upstream: orders}
+  - {id: export, match: {path: /orders/export}, upstream: orders}
+  - {id: any, match: {path: /a, hosts: ["*.example.com"]}, upstream: orders}
+  - {id: exact, match: {path: /a, hosts: [api.example.com]}, upstream: orders}
+"""
+
+GOOD_TABLE = """\
+ROUTE   HOSTS            PATH            METHODS    ACCESS     AUTHENTICATORS  REQUIRE             INJECT  UPSTREAM
+exact   api.example.com  /a              any        protected  staff           -                   X-User  orders
+any     *.example.com    /a              any        protected  staff           -                   X-User  orders
+export  any              /orders/export  any        protected  staff           -                   X-User  orders
+new     any              /orders/{id}    PUT, POST  protected  staff           -                   X-User  orders
+order   any              /orders/{id}    any        optional   staff           -                   -       orders
+orders  any              /orders/**      any        protected  staff           scope read; a user  X-User  orders
+rest    any              /**             any        public     -               -                   -       orders
+"""
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+    return file
+
+
+def test_the_routes_are_shown_as_they_work_with_the_most_specific_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = written(tmp_path, GOOD)
+    assert main(["check", str(file)]) == 0
+    output = capsys.readouterr()
+    assert output.err == ""
+    summary = f"{file} is valid: 7 routes, 1 upstream, 1 authenticator, 1 listener"
+    assert output.out == f"{GOOD_TABLE}\n{summary}\n"
+
+
+def test_every_mistake_is_on_standard_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = written(tmp_path, GOOD.replace("upstream: orders, access: optional", "upstream: ordres, access: some"))
+    assert main(["check", str(file)]) == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err == (f'{file}:10: routes[2].access: must be "protected", "optional" or "public", not "some"\n')
+
+
+def test_accepted_weaknesses_are_in_the_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(written(tmp_path, "insecure: [no_audience, http_issuer]\n" + GOOD))]) == 0
+    assert capsys.readouterr().out.endswith("; accepted weaknesses: http_issuer, no_audience\n")
+
+
+def test_variables_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = written(tmp_path, GOOD.replace("127.0.0.1:8080", '"${GATEWAY_TEST_ADDRESS}"'))
+    assert main(["check", str(file)]) == 1
+    monkeypatch.setenv("GATEWAY_TEST_ADDRESS", "127.0.0.1:80")
+    assert main(["check", str(file)]) == 0
+
+
+def test_what_only_the_compiler_finds_has_its_line_too(tmp_path: Path) -> None:
+    file = written(tmp_path, GOOD.replace("discovery: true", "jwks_file: missing.json"))
+    with pytest.raises(ConfigMistakes) as caught:
+        checked(file, {})
+    assert str(caught.value).startswith(f"{file}:4: authenticators.staff.jwks_file: cannot read missing.json")
+
+
+def test_routes_that_can_never_be_told_apart_are_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(ConfigMistakes) as caught:
+        checked(written(tmp_path, GOOD.replace(", methods: [PUT, POST]", "")), {})
+    assert [mistake.line for mistake in caught.value.mistakes] == [11]
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        ({"scopes": ["a", "b"]}, "scope a b"),
+        ({"scopes": ["a", "b"], "match": "any"}, "any scope of a b"),
+        ({"claim": "dept.name", "equals": "x"}, "dept.name = x"),
+        ({"claim": "dept", "one_of": ["x", 1]}, "dept in x, 1"),
+        ({"claim": "roles", "contains": "admin"}, "roles contains admin"),
+        ({"claim": "mail", "exists": True}, "mail present"),
+        ({"claim": "mail", "exists": False}, "mail absent"),
+        ({"principal": "client"}, "a client"),
+        ({"acr": ["gold", "silver"], "max_age": "5m"}, "acr in gold, silver, authenticated in the last 300 s"),
+        ({"max_age": "5m"}, "authenticated in the last 300 s"),
+        ({"any": [{"scopes": ["a"]}, {"not": {"principal": "user"}}]}, "(scope a or not (a user))"),
+        ({"all": [{"scopes": ["a"]}, {"scopes": ["b"]}]}, "(scope a and scope b)"),
+    ],
+)
+def test_a_policy_is_said_in_few_words(policy: dict[str, Any], words: str) -> None:
+    assert in_words(TypeAdapter[PolicySettings](PolicySettings).validate_python(policy)) == words
+
+
+def test_a_table_fits_the_width_by_wrapping_the_widest_cells() -> None:
+    rows = [("a", "one two three four five"), ("b", "x")]
+    assert table(("N", "WORDS"), rows, None).splitlines()[1] == "a  one two three four five"
+    assert table(("N", "WORDS"), rows, 15).splitlines() == [
+        "N  WORDS",
+        "a  one two",
+        "   three four",
+        "   five",
+        "b  x",
+    ]
+
+
+def test_a_table_is_never_squeezed_until_it_is_unreadable() -> None:
+    assert max(map(len, table(("A", "B"), [("x" * 40, "y" * 40)], 10).splitlines())) == 12 + 2 + 12
+
+
+def test_the_routes_fit_a_terminal() -> None:
+    config = load_text(GOOD.replace("scopes: [read]", f"scopes: [{', '.join(['orders.read'] * 9)}]"), {}).config
+    assert max(map(len, routes_table(config, 110).splitlines())) <= 110
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"gateway {__version__}\n"
+
+
+@pytest.mark.parametrize("words", [[], ["unknown"], ["check"]])
+def test_wrong_usage_exits_with_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    assert caught.value.code == 2
+    assert "usage: gateway" in capsys.readouterr().err
+
+
+def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    output = capsys.readouterr().out
+    assert all(f"    {name} " in output for name in ("check", "schema"))
+
+
+def test_checking_imports_no_other_command(tmp_path: Path) -> None:
+    file = written(tmp_path, GOOD)
+    others = [f"gateway.commands.{name}" for name in COMMANDS if name != "check"]
+    check = f"import sys; from gateway.cli import main; main(['check', {str(file)!r}])"
+    script = f"{check}; print(set({others}) & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_the_package_runs_as_a_module() -> None:
+    done = subprocess.run([sys.executable, "-m", "gateway", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"gateway {__version__}\n"
