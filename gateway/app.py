@@ -1,4 +1,4 @@
-"""The composition root: the only place that wires objects. It starts a gateway, and stops it without losing a request."""
+"""The composition root: the only place that wires objects. Starts a gateway, stops it without losing a request."""
 
 import asyncio
 import tempfile

@@ -1,4 +1,4 @@
-"""The gateway's own public routes, as an aiohttp application. The data plane reaches it in process, like any upstream."""
+"""The gateway's own public routes, as an aiohttp application. The proxy reaches it in process, like any upstream."""
 
 from aiohttp import web
 

@@ -1,7 +1,7 @@
 """One client's connection: heads in, answers out, in order.
 
-llhttp parses; `on_…` are its callbacks. Each request becomes a Relay; pipelined ones wait in a queue, and reading is held meanwhile.
-A hold has a reason; reading goes on when the last one is released.
+llhttp parses; `on_…` are its callbacks. Each request becomes a Relay; pipelined ones wait in a queue, and reading is
+held meanwhile. A hold has a reason; reading goes on when the last one is released.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ from gateway.model.request import Header, InboundRequest, Peer
 from gateway.proxy.heads import Framing, request_framing
 from gateway.proxy.plane import DataPlane
 from gateway.proxy.relay import Relay
+from gateway.proxy.tunnel import Tunnel
 
 _HALF_CLOSED_PATIENCE = 0.5
 """Seconds that a client which has closed its side may stay silent before it counts as gone."""
@@ -56,6 +57,7 @@ class ClientConnection(asyncio.Protocol):
         self._is_muted = False
         self._reading: Relay | None = None
         self._relay: Relay | None = None
+        self._tunnel: Tunnel | None = None
         self._queue: deque[Relay] = deque()
         self._holds: set[str] = set()
         self._out: list[bytes] = []
@@ -87,13 +89,14 @@ class ClientConnection(asyncio.Protocol):
         self.plane.disconnected(self)
         relay, self._relay = self._relay, None
         self._queue.clear()
-        if relay is not None:
+        if self._tunnel is not None:
+            self._tunnel.client_gone()
+        elif relay is not None:
             relay.client_gone()
 
     def data_received(self, data: bytes) -> None:
-        relay = self._relay
-        if relay is not None and relay.is_tunnel:
-            relay.tunnel_body(data)
+        if self._tunnel is not None:
+            self._tunnel.from_client(data)
         elif self._is_closing:
             self._discard(len(data))
         elif "upgrade" in self._holds:
@@ -103,7 +106,7 @@ class ClientConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The client closed its side: it may still be listening, which shows when it takes what we write."""
-        if self._relay is None or self._relay.is_tunnel or self._is_closing or self._secure:
+        if self._relay is None or self._tunnel is not None or self._is_closing or self._secure:
             return False
         self._is_half_closed = True
         self._taken_at = monotonic()
@@ -112,15 +115,19 @@ class ClientConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._is_blocked = True
-        if self._relay is not None:
-            self._relay.client_blocked()
+        if (speaker := self._tunnel or self._relay) is not None:
+            speaker.client_blocked()
         self._rearm()
 
     def resume_writing(self) -> None:
         self._is_blocked = False
-        if self._relay is not None:
-            self._relay.client_writable()
+        if (speaker := self._tunnel or self._relay) is not None:
+            speaker.client_writable()
         self._rearm()
+
+    @property
+    def is_tunnel(self) -> bool:
+        return self._tunnel is not None
 
     # --- time
 
@@ -218,7 +225,7 @@ class ClientConnection(asyncio.Protocol):
 
     def relay_ended(self, relay: Relay, *, closes: bool) -> None:
         """The answer is written: close, throw away the rest of the request, or begin with the next one."""
-        self._relay = None
+        self._relay = self._tunnel = None
         if closes or (self._is_half_closed and not self._queue):
             self._close_gently(whole_request=relay.request_complete)
         else:
@@ -254,13 +261,12 @@ class ClientConnection(asyncio.Protocol):
         if early:
             self._parse(early)
 
-    def become_tunnel(self) -> None:
+    def become_tunnel(self, tunnel: Tunnel) -> None:
         """From here on bytes pass as they are; those that came early go first."""
-        relay, early = self._relay, self._early
-        assert relay is not None
-        self._early = b""
+        early, self._early = self._early, b""
+        self._tunnel = tunnel
         if early:
-            relay.tunnel_body(early)
+            tunnel.from_client(early)
         self.release("upgrade")
         self.deadline = inf
 
@@ -291,12 +297,21 @@ class ClientConnection(asyncio.Protocol):
     # --- parsing
 
     def _parse(self, data: bytes) -> None:
-        if self._reading is not None:
-            if not self._holds:
-                self._rearm()
-        elif self._head_bytes == 0 and self._relay is None:
-            self.deadline = monotonic() + self.plane.timeouts.head
+        if self._reading is None:
+            if self._head_bytes == 0 and self._relay is None:
+                self.deadline = monotonic() + self.plane.timeouts.head
+        elif not self._holds:
+            self._rearm()
         self._head_bytes += len(data)
+        if not self._feed(data):
+            return
+        if self._reading is not None:
+            self._head_bytes = 0
+        elif self._head_bytes > self.plane.limits.header_bytes:
+            self._refuse_head(OversizedHead(f"more than {self.plane.limits.header_bytes} bytes without an end"))
+
+    def _feed(self, data: bytes) -> bool:
+        """Let llhttp call back for what is in the bytes. Returns False when it stopped."""
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -306,10 +321,8 @@ class ClientConnection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self._refuse_malformed(MalformedMessage(str(error)))
         else:
-            if self._reading is not None:
-                self._head_bytes = 0
-            elif self._head_bytes > self.plane.limits.header_bytes:
-                self._refuse_head(OversizedHead(f"more than {self.plane.limits.header_bytes} bytes without an end"))
+            return True
+        return False
 
     def _refuse_callback(self, cause: BaseException | None) -> None:
         if isinstance(cause, Refusal):
@@ -338,7 +351,7 @@ class ClientConnection(asyncio.Protocol):
         self._enqueue(Relay(self, nothing, Framing.NONE, 0, keeps_alive=False, error=error))
 
     def _after_upgrade(self, rest: bytes) -> None:
-        """llhttp stops at an upgrade. A body goes on in a new parser; other bytes wait until it is known whose they are."""
+        """llhttp stops at an upgrade. A body goes on in a new parser; other bytes wait until it is clear whose they are."""
         self._parser = httptools.HttpRequestParser(self)
         if self._reading is not None:
             self._continue_body(self._reading)
@@ -346,9 +359,9 @@ class ClientConnection(asyncio.Protocol):
         elif self._relay is None:
             if rest:
                 self._parse(rest)
-        elif self._relay.is_tunnel:
+        elif self._tunnel is not None:
             if rest:
-                self._relay.tunnel_body(rest)
+                self._tunnel.from_client(rest)
         else:
             self._early = rest
             self.hold("upgrade")

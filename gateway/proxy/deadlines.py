@@ -1,7 +1,7 @@
 """One coarse clock for all connections, instead of a timer per request.
 
-Four times a second it looks at every watched connection and calls `deadline_passed` where `deadline` (loop time, `inf` for none) is
-over. Moving a deadline is one assignment.
+Four times a second it looks at every watched connection and calls `deadline_passed` where `deadline` (monotonic time,
+`inf` for none) is over. Moving a deadline is one assignment.
 """
 
 import asyncio

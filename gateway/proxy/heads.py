@@ -28,7 +28,7 @@ class Framing(Enum):
 
 
 def request_framing(request: InboundRequest) -> tuple[Framing, int]:
-    """Return how a request's body is framed, and its length where that is announced. llhttp has refused contradictions before."""
+    """Return how a request's body is framed, and its announced length. llhttp has refused contradictions before."""
     codings = request.all(b"transfer-encoding")
     if codings:
         if len(codings) > 1 or codings[0].lower() != b"chunked":
@@ -94,7 +94,7 @@ def wanted_upgrade(request: InboundRequest, route: Route) -> bytes | None:
 
 @dataclass(frozen=True, slots=True)
 class AnswerShape:
-    """What an answer's head says about its body and its connection. `listed` are the headers that `Connection` names."""
+    """What an answer's head says about its body and its connection. `listed`: the headers that `Connection` names."""
 
     framing: Framing
     closes: bool

@@ -6,7 +6,7 @@ import os
 import socket
 import stat
 from collections.abc import Sequence
-from time import monotonic
+from typing import Any
 
 from gateway.config.schema import Listener
 from gateway.model.upstream import Address
@@ -16,8 +16,6 @@ from gateway.proxy.plane import DataPlane
 _BACKLOG = 1024
 _HANDSHAKE_TIME = 10.0
 """Seconds for a TLS handshake."""
-_DRAIN_LOOKS = 0.05
-"""Seconds between two looks whether all requests are done."""
 
 
 def listening_socket(address: Address) -> socket.socket:
@@ -70,16 +68,12 @@ class Listeners:
         def connection() -> ClientConnection:
             return ClientConnection(plane, secure=tls is not None)
 
-        if tls is None:
-            return await self._create(connection, sock)
-        return await plane.loop.create_server(
-            connection, sock=sock, ssl=tls, ssl_handshake_timeout=_HANDSHAKE_TIME, backlog=_BACKLOG
-        )
-
-    async def _create(self, connection: type[ClientConnection] | object, sock: socket.socket) -> asyncio.Server:
+        options: dict[str, Any] = {"backlog": _BACKLOG}
+        if tls is not None:
+            options |= {"ssl": tls, "ssl_handshake_timeout": _HANDSHAKE_TIME}
         if sock.family == socket.AF_UNIX:
-            return await self._plane.loop.create_unix_server(connection, sock=sock, backlog=_BACKLOG)  # type: ignore[arg-type]
-        return await self._plane.loop.create_server(connection, sock=sock, backlog=_BACKLOG)  # type: ignore[arg-type]
+            return await plane.loop.create_unix_server(connection, sock=sock, **options)
+        return await plane.loop.create_server(connection, sock=sock, **options)
 
     async def drain(self, seconds: float) -> int:
         """Take no more connections, let requests under way finish, and return how many had to be cut."""
@@ -89,9 +83,9 @@ class Listeners:
             server.close()
         for connection in list(plane.connections):
             connection.drain()
-        end = monotonic() + seconds
-        while plane.connections and monotonic() < end:
-            await asyncio.sleep(_DRAIN_LOOKS)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await plane.empty.wait()
         left = list(plane.connections)
         for connection in left:
             connection.abort()

@@ -10,7 +10,7 @@ from gateway.config.compile import Snapshot, UpstreamSpec
 from gateway.model.clock import Clock
 from gateway.proxy.deadlines import Deadlines
 from gateway.proxy.heads import ResponseHeads
-from gateway.proxy.upstream import UpstreamPool
+from gateway.proxy.pool import UpstreamPool
 
 if TYPE_CHECKING:
     from gateway.proxy.client import ClientConnection
@@ -35,7 +35,8 @@ class DataPlane:
         self.is_draining = False
         self.connections: set[ClientConnection] = set()
         self.connections_total = 0
-        self.tunnels = 0
+        self.empty = asyncio.Event()
+        self.empty.set()
         self.pools: dict[str, UpstreamPool] = {}
         self._recorder = recorder
         self._request_id_prefix = os.urandom(6).hex()
@@ -61,15 +62,23 @@ class DataPlane:
         """Return an id that no other request of any process has."""
         return f"{self._request_id_prefix}-{next(self._request_ids):x}"
 
+    @property
+    def tunnels(self) -> int:
+        """How many upgraded connections are open."""
+        return sum(connection.is_tunnel for connection in self.connections)
+
     def connected(self, connection: "ClientConnection") -> bool:
         """Count a new connection in. Returns False when there are too many."""
         self.connections.add(connection)
         self.connections_total += 1
+        self.empty.clear()
         self.deadlines.watch(connection)
         return len(self.connections) <= self.limits.connections
 
     def disconnected(self, connection: "ClientConnection") -> None:
         self.connections.discard(connection)
+        if not self.connections:
+            self.empty.set()
         self.deadlines.forget(connection)
 
     def count_retry(self, pool: UpstreamPool | None) -> None:

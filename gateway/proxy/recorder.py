@@ -22,7 +22,7 @@ class RequestRecorder:
         self._log = log
 
     def request(self, relay: Relay, now: float) -> None:
-        """Record a request that ended at `now` (loop time)."""
+        """Record a request that ended at `now` (monotonic time)."""
         reason = _reason(relay)
         status = 499 if reason == "client_gone" else relay.status
         total = now - relay.started_at
@@ -70,7 +70,7 @@ def _entry(
         duration_ms=total * 1000,
         added_ms=None if added is None else added * 1000,
         upstream_ms=None if upstream is None else upstream * 1000,
-        protocol=(request.upgrade or b"").decode("latin-1") if relay.is_tunnel else f"http/{request.version}",
+        protocol=(request.upgrade or b"").decode("latin-1") if relay.tunnel is not None else f"http/{request.version}",
         user_agent=agents[0].decode("latin-1") if agents else None,
         error=str(relay.error) if relay.error is not None else None,
     )

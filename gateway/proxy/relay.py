@@ -1,7 +1,7 @@
 """One request on its way: from its head to the last byte of its answer, with backpressure both ways.
 
-A Relay belongs to a ClientConnection, which feeds it the request, and borrows an UpstreamConnection, which feeds it the answer.
-It ends exactly once, in `_end`, whatever happens: answered, refused, tunnelled, given up by either side.
+A Relay belongs to a ClientConnection, which feeds it the request, and borrows an UpstreamConnection, which feeds it the
+answer. It ends exactly once, in `_finish`, whatever happens: answered, refused, tunnelled, given up by either side.
 """
 
 import asyncio
@@ -34,7 +34,9 @@ from gateway.proxy.heads import (
     request_head,
     wanted_upgrade,
 )
-from gateway.proxy.upstream import UpstreamConnection, UpstreamPool
+from gateway.proxy.pool import UpstreamPool
+from gateway.proxy.tunnel import Tunnel
+from gateway.proxy.upstream import UpstreamConnection
 
 if TYPE_CHECKING:
     from gateway.proxy.client import ClientConnection
@@ -70,7 +72,6 @@ class Relay:
         "framing",
         "idle_timeout",
         "is_head",
-        "is_tunnel",
         "keeps_alive",
         "length",
         "principal",
@@ -85,6 +86,7 @@ class Relay:
         "started_at",
         "status",
         "target",
+        "tunnel",
     )
 
     def __init__(
@@ -107,7 +109,7 @@ class Relay:
         self.is_head = request.method == "HEAD"
         self.request_complete = framing is Framing.NONE and error is None
         self.allows_upgrade = False
-        self.is_tunnel = False
+        self.tunnel: Tunnel | None = None
         self.first_byte_timeout = self.idle_timeout = inf
         self.snapshot: Snapshot
         self.route: Route | None = None
@@ -276,7 +278,7 @@ class Relay:
             self._client.flush()
 
     def answer_head(self, status: int, reason: bytes, headers: list[Header], shape: AnswerShape) -> None:
-        """The head of the answer. A body without announced end is chunked for HTTP/1.1 clients, so that they see a cut."""
+        """The head of the answer. A body without announced end is chunked for HTTP/1.1 clients: they see a cut."""
         client = self._client
         self.status = status
         self.answered_at = monotonic()
@@ -342,7 +344,7 @@ class Relay:
             self.refuse(error)
 
     def _may_retry(self, error: Refusal, connection: UpstreamConnection | None) -> bool:
-        """A pooled connection that the upstream had closed before it saw the request: once more, on a new one (RFC 9112 §9.3.1)."""
+        """Once more, on a new connection, if a pooled one had been closed before it saw the request (RFC 9112 §9.3.1)."""
         return (
             isinstance(error, UpstreamClosed)
             and connection is not None
@@ -370,50 +372,31 @@ class Relay:
         if self._upstream is not None:
             self._upstream.resume_reading()
 
-    # --- an upgraded connection: bytes, until the token dies
+    # --- an upgraded connection
 
-    def switched(self, headers: list[Header]) -> None:
-        """The upstream agreed to the upgrade (RFC 9110 §15.2.2)."""
+    def switched(self, headers: list[Header]) -> Tunnel:
+        """The upstream agreed to the upgrade (RFC 9110 §15.2.2): from here on a tunnel carries bytes."""
         client, upstream = self._client, self._upstream
         assert upstream is not None
         self.status = 101
         self.answered_at = monotonic()
-        self.is_tunnel = True
         protocol = next((value for name, value in headers if name.lower() == b"upgrade"), b"")
         extra = b"Connection: Upgrade\r\nUpgrade: " + protocol + b"\r\n"
         client.send(client.plane.response_heads.head(101, b"", headers, extra))
         client.flush()
-        client.plane.tunnels += 1
-        self._tunnel_alive()
-        client.become_tunnel()
+        self.tunnel = Tunnel(self, client, upstream, self.idle_timeout, self._token_ends_at())
+        client.become_tunnel(self.tunnel)
+        return self.tunnel
 
-    def tunnel_data(self, data: bytes) -> None:
-        """Bytes from the upstream."""
-        self.response_bytes += len(data)
-        self._client.send(data)
-        self._client.flush()
-        self._tunnel_alive()
+    def _token_ends_at(self) -> float:
+        if self.principal is None:
+            return inf
+        return monotonic() + self.principal.usable_until - self._client.plane.clock()
 
-    def tunnel_body(self, data: bytes) -> None:
-        """Bytes from the client."""
-        if self._upstream is not None:
-            self.request_bytes += len(data)
-            self._upstream.write(data)
-            self._tunnel_alive()
-
-    def tunnel_ended(self) -> None:
-        """The upstream closed its side."""
+    def tunnel_closed(self) -> None:
+        """The tunnel has ended, by whatever side."""
         self._upstream = None
         self._end(closes=True)
-
-    def _tunnel_alive(self) -> None:
-        if self._upstream is None:
-            return
-        plane = self._client.plane
-        deadline = monotonic() + self.idle_timeout
-        if self.principal is not None:
-            deadline = min(deadline, monotonic() + self.principal.usable_until - plane.clock())
-        self._upstream.keep_tunnel_until(deadline)
 
     # --- refusing, and the end
 
@@ -453,8 +436,7 @@ class Relay:
         """The client closed the connection."""
         if self._ended:
             return
-        if not self.is_tunnel:
-            self.error = ClientGone("the client closed the connection")
+        self.error = ClientGone("the client closed the connection")
         self._leave()
         self._finish()
 
@@ -477,15 +459,11 @@ class Relay:
         if self._pool is not None:
             self._pool.give_up(self)
         upstream, self._upstream = self._upstream, None
-        if upstream is not None and self.is_tunnel:
-            upstream.close_after_flush()
-        elif upstream is not None:
+        if upstream is not None:
             upstream.abort()
         for reason in ("deciding", "connecting", "upstream"):
             self._client.release(reason)
 
     def _finish(self) -> None:
         self._ended = True
-        if self.is_tunnel:
-            self._client.plane.tunnels -= 1
         self._client.plane.record(self)

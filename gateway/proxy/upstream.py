@@ -1,32 +1,22 @@
-"""Connections to an upstream, and the pool that lends them to relays.
+"""A connection to an upstream.
 
-A connection serves one relay at a time. It goes back to the pool only after an answer that ended where it said it would, with the
+It serves one relay at a time. It goes back to its pool only after an answer that ended where it said it would, with the
 request sent whole; a connection in doubt, or one that spoke without being asked, is closed.
 """
 
 import asyncio
-from dataclasses import dataclass, field
 from math import inf
 from time import monotonic
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import httptools
 
-from gateway.config.compile import UpstreamSpec
-from gateway.model.errors import (
-    ConnectTimeout,
-    FirstByteTimeout,
-    IdleTimeout,
-    Refusal,
-    UpstreamClosed,
-    UpstreamMalformed,
-    UpstreamSaturated,
-    UpstreamUnreachable,
-)
+from gateway.model.errors import FirstByteTimeout, IdleTimeout, Refusal, UpstreamClosed, UpstreamMalformed
 from gateway.model.request import Header
-from gateway.model.upstream import TargetAddress
-from gateway.proxy.deadlines import Deadlines
 from gateway.proxy.heads import AnswerShape, Framing, answer_shape
+
+if TYPE_CHECKING:
+    from gateway.proxy.pool import PooledTarget, UpstreamPool
 
 _HEAD_BYTES = 64 * 1024
 """The largest answer head."""
@@ -52,11 +42,16 @@ class Borrower(Protocol):
     def answer_body(self, data: bytes) -> None: ...
     def answer_end(self) -> None: ...
     def answer_flush(self) -> None: ...
-    def switched(self, headers: list[Header]) -> None: ...
-    def tunnel_data(self, data: bytes) -> None: ...
-    def tunnel_ended(self) -> None: ...
+    def switched(self, headers: list[Header]) -> "FarEnd": ...
     def upstream_blocked(self) -> None: ...
     def upstream_writable(self) -> None: ...
+
+
+class FarEnd(Protocol):
+    """What a connection needs of the tunnel that it has become one end of."""
+
+    def from_upstream(self, data: bytes) -> None: ...
+    def upstream_gone(self) -> None: ...
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -70,7 +65,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.relay: Borrower | None = None
         self.served = 0
         self.deadline = inf
-        self.is_tunnel = False
+        self.tunnel: FarEnd | None = None
         self._is_blocked = False
         self._is_reading_paused = False
         self._lost = False
@@ -102,10 +97,10 @@ class UpstreamConnection(asyncio.Protocol):
         self.pool.deadlines.forget(self)
         relay, self.relay = self.relay, None
         self.pool.gone(self)
-        if relay is None:
+        if self.tunnel is not None:
+            self.tunnel.upstream_gone()
+        elif relay is None:
             return
-        if self.is_tunnel:
-            relay.tunnel_ended()
         elif self.answer_began and self._framing is Framing.CLOSE and error is None and not self._doubtful:
             relay.answer_end()
         else:
@@ -117,13 +112,12 @@ class UpstreamConnection(asyncio.Protocol):
         return False
 
     def data_received(self, data: bytes) -> None:
-        relay = self.relay
-        if relay is None:
-            self.abort()
-        elif self.is_tunnel:
-            relay.tunnel_data(data)
+        if self.tunnel is not None:
+            self.tunnel.from_upstream(data)
+        elif self.relay is not None:
+            self._parse(self.relay, data)
         else:
-            self._parse(relay, data)
+            self.abort()  # nobody asked
 
     def pause_writing(self) -> None:
         self._is_blocked = True
@@ -140,10 +134,9 @@ class UpstreamConnection(asyncio.Protocol):
     def deadline_passed(self, now: float) -> None:
         self.deadline = inf
         relay = self.relay
-        if relay is None or self.is_tunnel:
-            self.abort()
-            if relay is not None:
-                relay.tunnel_ended()
+        if relay is None or self.tunnel is not None:
+            self.transport.abort()
+            self.connection_lost(None)
             return
         if self.answer_began or self._is_blocked:
             error: Refusal = IdleTimeout("the upstream fell silent")
@@ -167,7 +160,7 @@ class UpstreamConnection(asyncio.Protocol):
     def pause_reading(self) -> None:
         self._is_reading_paused = True
         self.transport.pause_reading()
-        if not self.is_tunnel:
+        if self.tunnel is None:
             self.deadline = inf
 
     def resume_reading(self) -> None:
@@ -175,26 +168,23 @@ class UpstreamConnection(asyncio.Protocol):
         self.transport.resume_reading()
         self._renew()
 
-    def keep_tunnel_until(self, deadline: float) -> None:
-        self.deadline = deadline
-
     def abort(self) -> None:
         """Close at once; the relay, if there is one, hears no more of it."""
-        self.relay = None
+        self.relay = self.tunnel = None
         self.deadline = inf
         self.transport.abort()
         self.connection_lost(None)
 
     def close_after_flush(self) -> None:
-        """Close when everything written has been sent; the relay hears no more of it."""
-        self.relay = None
+        """Close when everything written has been sent; the tunnel hears no more of it."""
+        self.relay = self.tunnel = None
         self.deadline = monotonic() + _FLUSH_TIME
         self.transport.close()
 
     def _renew(self) -> None:
         """Move the deadline: from the end of the request to the head, and between two pieces afterwards."""
         relay = self.relay
-        if relay is None or self.is_tunnel:
+        if relay is None or self.tunnel is not None:
             return
         if self.answer_began or self._is_blocked:
             self.deadline = monotonic() + relay.idle_timeout
@@ -268,10 +258,9 @@ class UpstreamConnection(asyncio.Protocol):
         if self._status != 101 or not relay.allows_upgrade:
             self._fail(relay, UpstreamMalformed("the upstream switched protocols without being asked"))
             return
-        self.is_tunnel = True
-        relay.switched(self._headers)
+        self.tunnel = relay.switched(self._headers)
         if rest:
-            relay.tunnel_data(rest)
+            self.tunnel.from_upstream(rest)
 
     # --- llhttp: callbacks while `feed_data` runs
 
@@ -323,180 +312,3 @@ class UpstreamConnection(asyncio.Protocol):
                 self.relay.answer_interim(self._status, self._headers)
             return
         self._answered = True
-
-
-@dataclass(slots=True, eq=False)
-class PooledTarget:
-    """One target: the connections to it that are open or being opened, and which of them are idle (the last used is lent first)."""
-
-    address: TargetAddress
-    open: set[UpstreamConnection] = field(default_factory=set)
-    idle: list[UpstreamConnection] = field(default_factory=list)
-
-    @property
-    def busy(self) -> int:
-        return len(self.open) - len(self.idle)
-
-
-class UpstreamPool:
-    """Lends connections to the targets of one upstream."""
-
-    def __init__(self, spec: UpstreamSpec, loop: asyncio.AbstractEventLoop, deadlines: Deadlines) -> None:
-        self.spec = spec
-        self.loop = loop
-        self.deadlines = deadlines
-        self.deadline = inf
-        self.targets = [PooledTarget(address) for address in spec.targets]
-        self.connects = {"ok": 0, "refused": 0, "timeout": 0, "failed": 0}
-        self.retries = 0
-        self._waiting: dict[Borrower, float] = {}
-        self._tasks: dict[Borrower, asyncio.Task[None]] = {}
-        self._turn = 0
-        self._is_closed = False
-        deadlines.watch(self)
-
-    def take(self, relay: Borrower, *, fresh: bool = False) -> UpstreamConnection | None:
-        """Lend a connection at once, or return None and call `upstream_ready` or `upstream_failed` later.
-
-        With `fresh` an idle connection will not do. Raises UpstreamSaturated when the queue is full.
-        """
-        target = self._choose()
-        while target.idle and not fresh:
-            connection = target.idle.pop()
-            if not connection.transport.is_closing():
-                connection.serve(relay)
-                return connection
-        if len(target.open) < self.spec.connections:
-            self._connect(relay, target)
-        elif len(self._waiting) < self.spec.queue:
-            self._waiting[relay] = monotonic() + self.spec.connect_timeout
-            self.deadline = min(self.deadline, self._waiting[relay])
-        else:
-            raise UpstreamSaturated(f"{self.spec.name}: {len(self._waiting)} requests wait for a connection already")
-        return None
-
-    def give_up(self, relay: Borrower) -> None:
-        """Forget a relay that waits for a connection."""
-        self._waiting.pop(relay, None)
-        if (task := self._tasks.pop(relay, None)) is not None:
-            task.cancel()
-
-    def give_back(self, connection: UpstreamConnection) -> None:
-        """Take back a connection that is fit for another request."""
-        if self._waiting:
-            relay = self._first_waiting()
-            connection.serve(relay)
-            relay.upstream_ready(connection)
-        elif self._is_closed or len(connection.target.idle) >= self.spec.idle_connections:
-            connection.abort()
-        else:
-            connection.deadline = monotonic() + self.spec.idle_lifetime
-            connection.target.idle.append(connection)
-
-    def gone(self, connection: UpstreamConnection) -> None:
-        """A connection is closed, or could not be opened: its place is free."""
-        target = connection.target
-        target.open.discard(connection)
-        if connection in target.idle:
-            target.idle.remove(connection)
-        if self._waiting and len(target.open) < self.spec.connections:
-            self._connect(self._first_waiting(), target)
-
-    def deadline_passed(self, now: float) -> None:
-        """Refuse the requests that have waited too long for a connection."""
-        late = [relay for relay, deadline in self._waiting.items() if deadline <= now]
-        for relay in late:
-            del self._waiting[relay]
-        self.deadline = min(self._waiting.values(), default=inf)
-        for relay in late:
-            error = UpstreamSaturated(f"{self.spec.name}: no connection became free in {self.spec.connect_timeout:g} s")
-            relay.upstream_failed(error, None)
-
-    def close(self) -> None:
-        """Close idle connections now, and every other one when its request is done."""
-        self._is_closed = True
-        for target in self.targets:
-            for connection in list(target.idle):
-                connection.abort()
-        if not self._waiting:
-            self.deadlines.forget(self)
-
-    def _first_waiting(self) -> Borrower:
-        relay = next(iter(self._waiting))
-        del self._waiting[relay]
-        return relay
-
-    def _choose(self) -> PooledTarget:
-        if len(self.targets) == 1:
-            return self.targets[0]
-        self._turn = (self._turn + 1) % len(self.targets)
-        turn = self.targets[self._turn :] + self.targets[: self._turn]
-        if self.spec.balance == "least_connections":
-            return min(turn, key=lambda target: target.busy)
-        return next((target for target in turn if target.busy < self.spec.connections), turn[0])
-
-    def _connect(self, relay: Borrower, target: PooledTarget) -> None:
-        place = UpstreamConnection(self, target)
-        target.open.add(place)
-        self._tasks[relay] = self.loop.create_task(self._connect_for(relay, place))
-
-    async def _connect_for(self, relay: Borrower, place: UpstreamConnection) -> None:
-        try:
-            connection = await self._open_any(place)
-        except Refusal as refusal:
-            self._tasks.pop(relay, None)
-            relay.upstream_failed(refusal, None)
-        else:
-            self._tasks.pop(relay, None)
-            connection.serve(relay)
-            relay.upstream_ready(connection)
-
-    async def _open_any(self, place: UpstreamConnection) -> UpstreamConnection:
-        """Open a connection to the place's target, or to another one if that cannot be reached."""
-        try:
-            return await self._open(place)
-        except (ConnectTimeout, UpstreamUnreachable) as refusal:
-            error = refusal
-        for target in self.targets:
-            if target is place.target or len(target.open) >= self.spec.connections:
-                continue
-            other = UpstreamConnection(self, target)
-            target.open.add(other)
-            try:
-                return await self._open(other)
-            except (ConnectTimeout, UpstreamUnreachable) as refusal:
-                error = refusal
-        raise error
-
-    async def _open(self, place: UpstreamConnection) -> UpstreamConnection:
-        try:
-            async with asyncio.timeout(self.spec.connect_timeout):
-                await self._open_socket(place)
-        except BaseException as error:
-            self.gone(place)
-            raise self._connect_error(place.target.address, error) from error
-        self.connects["ok"] += 1
-        return place
-
-    def _connect_error(self, address: TargetAddress, error: BaseException) -> BaseException:
-        match error:
-            case TimeoutError():
-                self.connects["timeout"] += 1
-                return ConnectTimeout(f"{address}: no connection within {self.spec.connect_timeout:g} s")
-            case ConnectionRefusedError():
-                self.connects["refused"] += 1
-                return UpstreamUnreachable(f"{address}: connection refused")
-            case OSError():
-                self.connects["failed"] += 1
-                return UpstreamUnreachable(f"{address}: {error}")
-        return error
-
-    async def _open_socket(self, place: UpstreamConnection) -> None:
-        target = place.target.address
-        if target.address.path:
-            await self.loop.create_unix_connection(lambda: place, target.address.path)
-            return
-        tls: dict[str, Any] = {}
-        if target.scheme == "https":
-            tls = {"ssl": self.spec.tls, "server_hostname": self.spec.server_name or target.address.host}
-        await self.loop.create_connection(lambda: place, target.address.host, target.address.port, **tls)

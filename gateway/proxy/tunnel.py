@@ -1,0 +1,77 @@
+"""An upgraded connection: bytes both ways as they are, until a side closes, silence is too long, or the token dies."""
+
+from time import monotonic
+from typing import Protocol
+
+from gateway.proxy.upstream import UpstreamConnection
+
+
+class NearEnd(Protocol):
+    """What a tunnel needs of the client's connection."""
+
+    def hold(self, reason: str) -> None: ...
+    def release(self, reason: str) -> None: ...
+    def send(self, data: bytes) -> None: ...
+    def flush(self) -> None: ...
+
+
+class Ledger(Protocol):
+    """The relay that became a tunnel: it is recorded when the tunnel closes."""
+
+    request_bytes: int
+    response_bytes: int
+
+    def tunnel_closed(self) -> None: ...
+
+
+class Tunnel:
+    """Both ends of an upgraded connection. `token_ends_at` is monotonic time, `idle_timeout` seconds.
+
+    The upstream's connection keeps the deadline: the end of the token, or of a silence, whichever comes first.
+    """
+
+    def __init__(
+        self, ledger: Ledger, client: NearEnd, upstream: UpstreamConnection, idle_timeout: float, token_ends_at: float
+    ) -> None:
+        self._ledger = ledger
+        self._client = client
+        self._upstream = upstream
+        self._idle_timeout = idle_timeout
+        self._token_ends_at = token_ends_at
+        self._is_closed = False
+        self._stay_alive()
+
+    def from_client(self, data: bytes) -> None:
+        self._ledger.request_bytes += len(data)
+        self._upstream.write(data)
+        self._stay_alive()
+
+    def from_upstream(self, data: bytes) -> None:
+        self._ledger.response_bytes += len(data)
+        self._client.send(data)
+        self._client.flush()
+        self._stay_alive()
+
+    def client_blocked(self) -> None:
+        self._upstream.pause_reading()
+
+    def client_writable(self) -> None:
+        self._upstream.resume_reading()
+
+    def client_gone(self) -> None:
+        """The client closed its side: what it said last still reaches the upstream."""
+        if not self._is_closed:
+            self._upstream.close_after_flush()
+            self._close()
+
+    def upstream_gone(self) -> None:
+        """The upstream closed its side, or the deadline passed."""
+        if not self._is_closed:
+            self._close()
+
+    def _close(self) -> None:
+        self._is_closed = True
+        self._ledger.tunnel_closed()
+
+    def _stay_alive(self) -> None:
+        self._upstream.deadline = min(monotonic() + self._idle_timeout, self._token_ends_at)
