@@ -106,7 +106,8 @@ class ClientConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The client closed its side: it may still be listening, which shows when it takes what we write."""
-        if self._relay is None or self._tunnel is not None or self._is_closing or self._secure:
+        is_listening = self._relay is not None and self._reading is None and self._tunnel is None
+        if not is_listening or self._is_closing or self._secure:
             return False
         self._is_half_closed = True
         self._taken_at = monotonic()
@@ -154,6 +155,8 @@ class ClientConnection(asyncio.Protocol):
             self.abort()
         elif self._holds:
             self._probe()
+        elif self._reading is not None and self._relay is None:
+            self.abort()  # the rest of a refused request does not come
         elif self._reading is not None:
             reading, self._reading = self._reading, None
             reading.fail(SlowRequest(f"no body bytes for {self.plane.timeouts.body:g} s"))
@@ -303,7 +306,7 @@ class ClientConnection(asyncio.Protocol):
         elif not self._holds:
             self._rearm()
         self._head_bytes += len(data)
-        if not self._feed(data):
+        if not self._feed(data) or self._is_closing:
             return
         if self._reading is not None:
             self._head_bytes = 0
@@ -351,7 +354,7 @@ class ClientConnection(asyncio.Protocol):
         self._enqueue(Relay(self, nothing, Framing.NONE, 0, keeps_alive=False, error=error))
 
     def _after_upgrade(self, rest: bytes) -> None:
-        """llhttp stops at an upgrade. A body goes on in a new parser; other bytes wait until it is clear whose they are."""
+        """llhttp stops at an upgrade. A body goes on in a new parser; other bytes wait for their owner."""
         self._parser = httptools.HttpRequestParser(self)
         if self._reading is not None:
             self._continue_body(self._reading)

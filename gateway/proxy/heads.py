@@ -177,14 +177,14 @@ class ResponseHeads:
 
 
 def own_response(
-    status: int, headers: tuple[tuple[str, str], ...], body: bytes, *, is_head: bool, closes: bool
+    status: int, date: bytes, headers: tuple[tuple[str, str], ...], body: bytes, *, is_head: bool, closes: bool
 ) -> bytes:
-    """Return a whole answer in the gateway's own name."""
+    """Return a whole answer in the gateway's own name. `date` is a `Date` line (RFC 9110 §6.6.1)."""
     line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
     fields = "".join(f"{name}: {value}\r\n" for name, value in headers).encode("latin-1")
     length = b"" if status == 204 else b"Content-Length: %d\r\n" % len(body)
     connection = b"Connection: close\r\n" if closes else b""
-    return b"".join((line, fields, length, connection, b"\r\n", b"" if is_head else body))
+    return b"".join((line, date, fields, length, connection, b"\r\n", b"" if is_head else body))
 
 
 def as_lines(headers: tuple[tuple[str, str], ...]) -> bytes:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from email.utils import formatdate
 from itertools import count
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
@@ -41,6 +42,8 @@ class DataPlane:
         self._recorder = recorder
         self._request_id_prefix = os.urandom(6).hex()
         self._request_ids = count()
+        self._date_second = 0
+        self._date = b""
         self.swap(snapshot)
 
     def swap(self, snapshot: Snapshot) -> None:
@@ -57,6 +60,14 @@ class DataPlane:
                 pool.close()
             pool = self.pools[spec.name] = UpstreamPool(spec, self.loop, self.deadlines)
         return pool
+
+    def http_date(self) -> bytes:
+        """Return the `Date` line of this second."""
+        second = int(self.clock())
+        if second != self._date_second:
+            self._date_second = second
+            self._date = b"Date: " + formatdate(second, usegmt=True).encode() + b"\r\n"
+        return self._date
 
     def fresh_request_id(self) -> str:
         """Return an id that no other request of any process has."""

@@ -155,7 +155,7 @@ class Relay:
             self.refuse(refusal)
         except Exception as error:  # noqa: BLE001 - fail closed
             self._client.plane.report_bug("relay", error)
-            self.refuse(InternalError(repr(error)))
+            self.refuse(InternalError(type(error).__name__))
 
     def _act(self, decision: Decision) -> None:
         match decision:
@@ -173,18 +173,26 @@ class Relay:
             case _:
                 assert_never(decision)
 
-    async def _decide_later(self, decision: Decision) -> None:
-        for _ in range(_DECISION_ROUNDS):
-            if not isinstance(decision, Pending):
-                break
-            await decision.ready()
-            decision = self.snapshot.gatekeeper.decide(self.request)
-        else:
-            decision = Deny(None, Unavailable("still undecided after several fetches"))
+    async def _decide_later(self, pending: Pending) -> None:
+        try:
+            decision = await self._settled(pending)
+        except Exception as error:  # noqa: BLE001 - fail closed
+            self._client.plane.report_bug("decision", error)
+            decision = Deny(None, InternalError(type(error).__name__))
         self._decision_task = None
         self._client.release("deciding")
-        final = decision
-        self._guarded(lambda: self._act(final))
+        self._guarded(lambda: self._act(decision))
+
+    async def _settled(self, decision: Decision) -> Decision:
+        """Ask again each time that something was fetched, but not forever."""
+        for _ in range(_DECISION_ROUNDS):
+            if not isinstance(decision, Pending):
+                return decision
+            await decision.ready()
+            decision = self.snapshot.gatekeeper.decide(self.request)
+        if isinstance(decision, Pending):
+            return Deny(None, Unavailable("still undecided after several fetches"))
+        return decision
 
     def _forward(self, allow: Allow[Route]) -> None:
         route = allow.route
@@ -344,7 +352,7 @@ class Relay:
             self.refuse(error)
 
     def _may_retry(self, error: Refusal, connection: UpstreamConnection | None) -> bool:
-        """Once more, on a new connection, if a pooled one had been closed before it saw the request (RFC 9112 §9.3.1)."""
+        """Once more, on a new connection, if a pooled one was closed before it saw the request (RFC 9112 §9.3.1)."""
         return (
             isinstance(error, UpstreamClosed)
             and connection is not None
@@ -422,7 +430,8 @@ class Relay:
         closes = closes or not self.keeps_alive or self._client.plane.is_draining or not self._rest_is_small()
         if not self.is_head:
             self.response_bytes = len(body)
-        self._client.send(own_response(status, headers, body, is_head=self.is_head, closes=closes))
+        date = self._client.plane.http_date()
+        self._client.send(own_response(status, date, headers, body, is_head=self.is_head, closes=closes))
         self._end(closes=closes)
 
     def _rest_is_small(self) -> bool:
