@@ -14,7 +14,7 @@ from gateway.config.load import Loaded, load_config
 from gateway.config.mistakes import ConfigMistakes
 from gateway.config.schema import Config, RouteSettings
 from gateway.engine.paths import path_pattern
-from gateway.mechanisms.base import FetchFailed, Resources
+from gateway.mechanisms.base import offline_resources
 from gateway.mechanisms.policies import (
     PolicySettings,
     RequireAll,
@@ -25,7 +25,6 @@ from gateway.mechanisms.policies import (
     RequirePrincipal,
     RequireScopes,
 )
-from gateway.model.clock import unix_now
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -52,16 +51,11 @@ def run(arguments: argparse.Namespace) -> int:
 def checked(file: Path, environment: Mapping[str, str]) -> Loaded:
     """Return a configuration that also compiles: its files can be read, its keys are usable. Raises ConfigMistakes."""
     loaded = load_config(file, environment)
-    resources = Resources(file.parent, _no_fetch, unix_now, lambda event, fields: None)
     try:
-        compile_config(loaded.config, resources)
+        compile_config(loaded.config, offline_resources(file.parent))
     except CompileMistakes as error:
         raise ConfigMistakes(loaded.mistake(path, message) for path, message in error.mistakes) from error
     return loaded
-
-
-async def _no_fetch(url: str, max_bytes: int) -> bytes:
-    raise FetchFailed("checking a configuration makes no network call")
 
 
 def routes_table(config: Config, width: int | None) -> str:

@@ -4,8 +4,7 @@ import argparse
 import json
 from typing import Any
 
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core import core_schema
+from pydantic.json_schema import GenerateJsonSchema
 
 from gateway.commands.reference import reference
 from gateway.config.schema import Config
@@ -37,10 +36,7 @@ def json_schema() -> dict[str, Any]:
 
 
 class _Generator(GenerateJsonSchema):
-    """Leaves out titles that repeat names. The dataclasses among the settings are addresses, written as text."""
-
-    def dataclass_schema(self, schema: core_schema.DataclassSchema) -> JsonSchemaValue:
-        return {"type": "string", "description": (schema["cls"].__doc__ or "").strip()}
+    """Leaves out titles that repeat names."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False

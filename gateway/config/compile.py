@@ -1,11 +1,12 @@
-"""Config to Snapshot: everything a request needs, made once. All mistakes are collected; a Snapshot is whole or is not made."""
+"""Config to Snapshot: everything a request needs, made once. All mistakes are collected; a Snapshot is whole or none."""
 
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from gateway.config.mistakes import SettingPath
 from gateway.config.schema import Config, Cors, Listener, Rewrite, RouteSettings, UpstreamSettings, UpstreamTls
 from gateway.engine.cors import CorsPolicy
 from gateway.engine.forwarding import Forwarding
@@ -21,7 +22,6 @@ from gateway.model.faces import Challenge
 from gateway.model.upstream import Address, TargetAddress
 from gateway.tokens.signing import SigningKey, UnusableKey, signing_key
 
-Path_ = tuple[str | int, ...]
 ENDPOINTS = "gateway:endpoints"
 """The upstream that stands for the gateway's own routes. No configured name can hold a colon."""
 ALWAYS_EXPOSED = ("WWW-Authenticate", "Retry-After")
@@ -64,14 +64,14 @@ class Snapshot:
 class CompileMistakes(Exception):
     """Everything that kept a Config from becoming a Snapshot: (path, message) pairs."""
 
-    def __init__(self, mistakes: list[tuple[Path_, str]]) -> None:
+    def __init__(self, mistakes: list[tuple[SettingPath, str]]) -> None:
         super().__init__("; ".join(message for _, message in mistakes))
         self.mistakes = mistakes
 
 
 @dataclass(slots=True)
 class _Mistakes:
-    found: list[tuple[Path_, str]] = field(default_factory=list)
+    found: list[tuple[SettingPath, str]] = field(default_factory=list)
 
     @contextmanager
     def at(self, *path: str | int) -> Iterator[None]:
@@ -90,44 +90,96 @@ def compile_config(config: Config, resources: Resources, endpoints_socket: Path 
     `endpoints_socket` is where the gateway's own routes are served.
     """
     mistakes = _Mistakes()
-    resources.insecure = frozenset(config.insecure)
-    identity_key = _identity_key(config, resources, mistakes)
-    authenticators = {}
-    for name, settings in config.authenticators.items():
-        with mistakes.at("authenticators", name):
-            authenticators[name] = settings.build(name, resources)
-    upstreams = {}
-    for name, upstream in config.upstreams.items():
-        with mistakes.at("upstreams", name, "tls"):
-            upstreams[name] = _upstream(name, upstream, resources)
-    upstreams[ENDPOINTS] = UpstreamSpec(ENDPOINTS, (TargetAddress("http", Address(path=str(endpoints_socket))),))
-    listener_tls = {}
-    for index, listener in enumerate(config.listen):
-        if listener.tls is not None:
-            with mistakes.at("listen", index, "tls"):
-                listener_tls[listener.address] = _listener_tls(listener, resources)
+    parts = _build_parts(config, resources, mistakes)
+    _refuse_conflicts(config, mistakes)
     if mistakes.found:
         raise CompileMistakes(mistakes.found)
-    routes = [_route(settings, config, authenticators, identity_key) for settings in config.routes]
-    table = _table(config, routes, _own_routes(config))
+    parts.upstreams[ENDPOINTS] = UpstreamSpec(ENDPOINTS, (TargetAddress("http", Address(path=str(endpoints_socket))),))
+    routes = RouteTable([_route(settings, config, parts) for settings in config.routes], _own_routes(config))
     return Snapshot(
         config=config,
         gatekeeper=Gatekeeper(
-            table,
+            routes,
             resources.clock,
             token_bytes=config.limits.token_bytes,
             identity_bytes=config.limits.identity_bytes,
             principal_type_header=config.headers.principal_type,
         ),
-        routes=table,
-        contract=_contract(config, table),
+        routes=routes,
+        contract=_contract(config, routes),
         forwarding=Forwarding(config.trusted_proxies, config.headers.request_id),
         challenge=Challenge(config.realm, config.resource_metadata),
         cors=_cors(config.cors, config, None),
-        authenticators=authenticators,
-        upstreams=upstreams,
-        listener_tls=listener_tls,
-        identity_key=identity_key,
+        authenticators=parts.authenticators,
+        upstreams=parts.upstreams,
+        listener_tls=parts.listener_tls,
+        identity_key=parts.identity_key,
+    )
+
+
+def compile_mistakes(config: Config, resources: Resources) -> list[tuple[SettingPath, str]]:
+    """Return what would keep a Config from being compiled. The Config may lack items that are invalid by themselves."""
+    mistakes = _Mistakes()
+    _build_parts(config, resources, mistakes)
+    _refuse_conflicts(config, mistakes)
+    return mistakes.found
+
+
+@dataclass(slots=True)
+class _Parts:
+    """What is built from files and settings before the routes are."""
+
+    identity_key: SigningKey | None = None
+    authenticators: dict[str, JwtAuthenticator] = field(default_factory=dict)
+    upstreams: dict[str, UpstreamSpec] = field(default_factory=dict)
+    listener_tls: dict[Address, ssl.SSLContext] = field(default_factory=dict)
+
+
+def _build_parts(config: Config, resources: Resources, mistakes: _Mistakes) -> _Parts:
+    resources.insecure = frozenset(config.insecure)
+    parts = _Parts(_identity_key(config, resources, mistakes))
+    for name, settings in config.authenticators.items():
+        with mistakes.at("authenticators", name):
+            parts.authenticators[name] = settings.build(name, resources)
+    for name, upstream in config.upstreams.items():
+        with mistakes.at("upstreams", name, "tls"):
+            parts.upstreams[name] = _upstream(name, upstream, resources)
+    for index, listener in enumerate(config.listen):
+        if listener.tls is not None:
+            with mistakes.at("listen", index, "tls"):
+                parts.listener_tls[listener.address] = _listener_tls(listener, resources)
+    return parts
+
+
+def _refuse_conflicts(config: Config, mistakes: _Mistakes) -> None:
+    """Find the routes that can never be told apart, from each other or from the gateway's own."""
+    own_paths = {route.path for route in _own_routes(config)}
+    distinct: list[tuple[int, Route]] = []
+    for index, settings in enumerate(config.routes):
+        route = _bare_route(settings)
+        if route.path in own_paths:
+            message = f'"{settings.match.path}" is a route of the gateway itself'
+            mistakes.found.append((("routes", index, "match", "path"), message))
+        distinct.append((index, route))
+    while True:
+        try:
+            RouteTable(route for _, route in distinct)
+        except IndistinguishableRoutes as conflict:
+            [index] = [index for index, route in distinct if route is conflict.second]
+            mistakes.found.append((("routes", index, "match"), str(conflict)))
+            distinct = [each for each in distinct if each[1] is not conflict.second]
+        else:
+            return
+
+
+def _bare_route(settings: RouteSettings) -> Route:
+    """Return a route that only knows which requests it takes."""
+    return Route(
+        id=settings.id,
+        path=path_pattern(settings.match.path),
+        upstream=settings.upstream,
+        hosts=tuple(host_pattern(host) for host in settings.match.hosts),
+        methods=settings.match.methods,
     )
 
 
@@ -183,26 +235,19 @@ def _listener_tls(listener: Listener, resources: Resources) -> ssl.SSLContext:
     return context
 
 
-def _route(
-    settings: RouteSettings, config: Config, authenticators: Mapping[str, JwtAuthenticator], key: SigningKey | None
-) -> Route:
+def _route(settings: RouteSettings, config: Config, parts: _Parts) -> Route:
     looks_at_tokens = settings.access != "public"
     inject = (config.inject if settings.inject is None else settings.inject) if looks_at_tokens else ()
+    vouchers = settings.authenticators or tuple(parts.authenticators)
     timeouts = settings.timeouts or config.upstreams[settings.upstream].timeouts
-    return Route(
-        id=settings.id,
-        path=path_pattern(settings.match.path),
-        hosts=tuple(host_pattern(host) for host in settings.match.hosts),
-        methods=settings.match.methods,
-        upstream=settings.upstream,
+    return replace(
+        _bare_route(settings),
         access=settings.access,
         sources=tuple(token_source(source) for source in _sources(settings, config)) if looks_at_tokens else (),
-        authenticators=tuple(authenticators[name] for name in settings.authenticators or authenticators)
-        if looks_at_tokens
-        else (),
+        authenticators=tuple(parts.authenticators[name] for name in vouchers) if looks_at_tokens else (),
         allow_several_credentials=settings.allow_several_credentials,
         policies=settings.require,
-        mutators=tuple(_mutator(mutator, config, key) for mutator in inject),
+        mutators=tuple(_mutator(mutator, config, parts.identity_key) for mutator in inject),
         inject_key="\n".join(mutator.model_dump_json() for mutator in inject),
         forward_token=settings.forward_token,
         rewrite=_rewrite(settings.rewrite),
@@ -254,21 +299,6 @@ def _own_routes(config: Config) -> list[Route]:
         return []
     path = path_pattern(config.identity.jwks_path)
     return [Route(id="gateway:identity_jwks", path=path, methods=("GET",), upstream=ENDPOINTS, access="public")]
-
-
-def _table(config: Config, routes: list[Route], own: list[Route]) -> RouteTable:
-    paths = {route.path for route in own}
-    taken = [
-        (("routes", index, "match", "path"), f'"{config.routes[index].match.path}" is a route of the gateway itself')
-        for index, route in enumerate(routes)
-        if route.path in paths
-    ]
-    if taken:
-        raise CompileMistakes(list(taken))
-    try:
-        return RouteTable(routes, own)
-    except IndistinguishableRoutes as error:
-        raise CompileMistakes([(("routes", routes.index(error.second), "match"), str(error))]) from error
 
 
 def _contract(config: Config, table: RouteTable) -> HeaderContract:

@@ -39,6 +39,13 @@ class Draft:
         """The listeners, with their place in the file's list."""
         return zip(self.numbers("listen", len(self.config.listen)), self.config.listen, strict=True)
 
+    def place_in_file(self, path: SettingPath) -> SettingPath:
+        """Return where in the file a setting of this draft stands."""
+        match path:
+            case (str(section), int(index), *rest) if section in self.indexes:
+                return (section, self.indexes[section][index], *rest)
+        return path
+
     def numbers(self, section: str, length: int) -> Iterable[int]:
         """Return the places in the file of the items of a list."""
         return self.indexes.get(section, range(length))

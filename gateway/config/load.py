@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from gateway.config.compile import compile_mistakes
 from gateway.config.contradictions import contradictions
 from gateway.config.document import Document, read_document
 from gateway.config.draft import Draft, valid_part, whole_draft
@@ -15,6 +16,7 @@ from gateway.config.locate import is_about_key, names_at, true_path
 from gateway.config.mistakes import ConfigMistakes, Mistake, SettingPath
 from gateway.config.schema import Config
 from gateway.config.wording import sentence, unknown_setting
+from gateway.mechanisms.base import offline_resources
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,26 +32,36 @@ class Loaded:
 
 
 def load_config(file: Path, environment: Mapping[str, str]) -> Loaded:
-    """Return the configuration in a file. `environment` is for interpolation. Raises ConfigMistakes: all there are."""
+    """Return the configuration in a file. `environment` is for interpolation. Raises ConfigMistakes: all there are.
+
+    What only shows when the configuration is compiled (files, keys, routes that cannot be told apart) is left to the
+    compiler; but if there are mistakes anyway, those are reported with them.
+    """
     try:
         source = file.read_bytes()
     except OSError as error:
         raise ConfigMistakes([Mistake(str(file), 0, "", f"cannot be read: {error.strerror}")]) from error
-    return load_text(source, environment, file=str(file))
+    return load_text(source, environment, file=file)
 
 
-def load_text(source: bytes | str, environment: Mapping[str, str], *, file: str = "config.yaml") -> Loaded:
+def load_text(source: bytes | str, environment: Mapping[str, str], *, file: Path = Path("config.yaml")) -> Loaded:
     """Return the configuration in a text. `file` is what mistakes call it. Raises ConfigMistakes: all there are."""
-    document = read_document(source, environment, file)
+    document = read_document(source, environment, str(file))
     config, errors = _validated(document)
+    draft = _draft(document, config, errors)
     found = [
         *document.mistakes,
         *_mistakes(document, errors),
-        *(document.mistake(path, message) for path, message in contradictions(_draft(document, config, errors))),
+        *(document.mistake(path, message) for path, message in contradictions(draft)),
     ]
     if found or config is None:
-        raise ConfigMistakes(found)
+        raise ConfigMistakes([*found, *_compile_mistakes(document, draft, file.parent)])
     return Loaded(config, document)
+
+
+def _compile_mistakes(document: Document, draft: Draft, directory: Path) -> Iterator[Mistake]:
+    for path, message in compile_mistakes(draft.config, offline_resources(directory)):
+        yield document.mistake(draft.place_in_file(path), message)
 
 
 def _validated(document: Document) -> tuple[Config | None, list[ErrorDetails]]:

@@ -1,13 +1,14 @@
 """The shape of the configuration file: one frozen model per section.
 
-A setting of a mechanism (token source, authenticator, policy, mutator) lives beside the mechanism; this file holds what is left.
+A setting of a mechanism (token source, authenticator, policy, mutator) lives beside the mechanism; this file holds
+what is left.
 """
 
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema, model_validator
 
 from gateway.engine.paths import host_pattern, path_pattern
 from gateway.mechanisms.authenticators import AuthenticatorSettings
@@ -29,7 +30,7 @@ def _from_text(parse: Callable[[str], T]) -> Callable[[object], T]:
 
     def validate(value: object) -> T:
         if not isinstance(value, str):
-            raise ValueError("must be text")  # noqa: TRY004 - pydantic reports ValueError
+            raise ValueError("must be text; put it in quotes")  # noqa: TRY004 - pydantic reports ValueError
         return parse(value)
 
     return validate
@@ -44,7 +45,9 @@ def _parse_network(text: str) -> IPv4Network | IPv6Network | Literal["unix"]:
         raise ValueError(f"{error}; write 10.0.0.0/8, 2001:db8::/32 or unix") from error
 
 
-ListenAddress = Annotated[Address, PlainValidator(_from_text(parse_address)), WithJsonSchema({"type": "string"})]
+ListenAddress = Annotated[
+    Address, PlainValidator(_from_text(parse_address)), PlainSerializer(str), WithJsonSchema({"type": "string"})
+]
 """`host:port`, `[::1]:port`, or `unix:/path`."""
 
 InsecureName = Literal[
@@ -121,7 +124,7 @@ class UpstreamTimeouts(Settings):
     first_byte: Seconds = 60
     """From the end of the request to the answer's head (504)."""
     idle: Seconds = 300
-    """Between two pieces of an answer or of an upload (504, or the connection is closed), and on an upgraded connection."""
+    """Between two pieces of an answer or of an upload (504, or closed), and on an upgraded connection."""
 
 
 class UpstreamTls(Settings):
@@ -145,7 +148,9 @@ class UpstreamTls(Settings):
         return self
 
 
-Target = Annotated[TargetAddress, PlainValidator(_from_text(parse_target)), WithJsonSchema({"type": "string"})]
+Target = Annotated[
+    TargetAddress, PlainValidator(_from_text(parse_target)), PlainSerializer(str), WithJsonSchema({"type": "string"})
+]
 """`http://host:port`, `https://host:port`, or `unix:/path`."""
 
 
@@ -200,7 +205,10 @@ class Cors(Settings):
     credentials: bool = False
     """Allow cookies and `Authorization` set by the browser (`Access-Control-Allow-Credentials`)."""
     preflight: Literal["answer", "pass"] = "answer"
-    """`answer`: the gateway answers preflights and marks the upstream's answers. `pass`: the upstream does; preflights reach it without a token."""
+    """`answer`: the gateway answers preflights and marks the upstream's answers.
+
+    `pass`: the upstream does both; preflights reach it without a token.
+    """
     methods: tuple[str, ...] = ()
     """Methods that a preflight allows. Without it, the route's own methods, or the one asked for."""
     headers: tuple[str, ...] = ("Authorization", "Content-Type")
@@ -242,7 +250,7 @@ class RouteSettings(Settings):
     upstream: Name
     """Where they go."""
     access: Literal["protected", "optional", "public"] = "protected"
-    """`protected`: a token is required. `optional`: none is fine, a bad one is refused. `public`: tokens are not looked at."""
+    """`protected`: a token is required. `optional`: none is fine, a bad one is refused. `public`: none is looked at."""
     authenticators: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
     """Who may vouch for the caller. May be left out while the configuration has only one authenticator."""
     token_from: Annotated[tuple[TokenSourceSettings, ...], Field(min_length=1)] | None = None
@@ -308,7 +316,8 @@ class Identity(Settings):
 Network = Annotated[
     IPv4Network | IPv6Network | Literal["unix"],
     PlainValidator(_from_text(_parse_network)),
-    WithJsonSchema({"type": "string"}),
+    PlainSerializer(str),
+    WithJsonSchema({"type": "string", "description": "A network or an address, or `unix` for peers on Unix sockets"}),
 ]
 """`10.0.0.0/8`, `2001:db8::/32`, a single address, or `unix` for peers on Unix sockets."""
 
@@ -329,7 +338,7 @@ class Config(Settings):
     trusted_proxies: tuple[Network, ...] = ()
     """Peers whose `X-Forwarded-*`, `Forwarded`, `X-Request-ID` and `traceparent` are believed: networks, or `unix`."""
     insecure: frozenset[InsecureName] = frozenset()
-    """Weaknesses that this configuration accepts, by name. Anything insecure that is not named here is refused at start."""
+    """Weaknesses that this configuration accepts, by name. What is insecure and not named here is refused at start."""
     headers: HeaderNames = HeaderNames()
     """Names of the headers that the gateway itself sets."""
     limits: Limits = Limits()

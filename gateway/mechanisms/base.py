@@ -1,8 +1,9 @@
 """The four contracts of the replaceable parts. Read this file first.
 
-A TokenSource sees the request and finds a token. An Authenticator sees only the token, so what it remembers is true on every route.
-A Policy and a Mutator see only the principal. Sources, policies and mutators are pure: no I/O, no clock but the `now` they are given.
-A part that needs no resources is its own settings model; one that does (keys, files, a clock) has settings with `build(Resources)`.
+A TokenSource sees the request and finds a token. An Authenticator sees only the token, so what it remembers is true
+on every route. A Policy and a Mutator see only the principal. Sources, policies and mutators are pure: no I/O, no
+clock but the `now` they are given. A part that needs no resources is its own settings model; one that does (keys,
+files, a clock) has settings with `build(Resources)`.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from gateway.model.clock import Clock
+from gateway.model.clock import Clock, unix_now
 from gateway.model.decision import Pending
 from gateway.model.principal import Principal
 from gateway.model.request import InboundRequest
@@ -30,7 +31,10 @@ class TokenSource(Protocol):
     def credentials(self) -> Credentials: ...
 
     def find(self, request: InboundRequest) -> str | None:
-        """Return the token, or None if there is none here. Raises a refusal when it is malformed or came from another site."""
+        """Return the token, or None if there is none here.
+
+        Raises a refusal when it is malformed or came from another site.
+        """
 
 
 class Authenticator(Protocol):
@@ -38,13 +42,16 @@ class Authenticator(Protocol):
     def name(self) -> str: ...
 
     def recall(self, token: str) -> Principal | None:
-        """Return the principal of a token verified before. Costs a dictionary look-up; expiry is the caller's to check."""
+        """Return the principal of a token verified before, at the cost of a look-up. The caller checks expiry."""
 
     def accepts(self, token: str) -> bool:
         """Say whether this unverified token names this authenticator's issuer. Never raises."""
 
     def authenticate(self, token: str, now: float) -> Principal | Pending:
-        """Verify a token at `now` (Unix seconds). Raises InvalidToken or Unavailable; Pending when keys must be fetched first."""
+        """Verify a token at `now` (Unix seconds); Pending when keys must be fetched first.
+
+        Raises InvalidToken or Unavailable.
+        """
 
 
 class Policy(Protocol):
@@ -54,7 +61,10 @@ class Policy(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HeaderEdits:
-    """Headers to set, in order; a name may repeat. Values are header-safe ASCII. Good until `usable_until` (Unix seconds)."""
+    """Headers to set, in order; a name may repeat. Values are header-safe ASCII.
+
+    Good until `usable_until` (Unix seconds).
+    """
 
     headers: tuple[tuple[str, str], ...]
     usable_until: float = float("inf")
@@ -78,7 +88,10 @@ class FetchFailed(Exception):
 
 
 class BadSetting(Exception):
-    """A setting that cannot be built: an unreadable file, a weak key. `path` leads to it from the part's own settings."""
+    """A setting that cannot be built: an unreadable file, a weak key.
+
+    `path` leads to it from the part's own settings.
+    """
 
     def __init__(self, message: str, path: tuple[str | int, ...] = ()) -> None:
         super().__init__(message)
@@ -87,8 +100,9 @@ class BadSetting(Exception):
 
 @dataclass(slots=True)
 class Resources:
-    """What parts are built with. `tasks` collects background work (name and coroutine function) that the application owns.
+    """What parts are built with.
 
+    `tasks` collects background work (name and coroutine function) that the application owns.
     `notice` reports what an operator should hear of (event name, fields): the parts themselves write no log.
     """
 
@@ -107,3 +121,12 @@ class Resources:
             return (self.directory / file).read_bytes()
         except OSError as error:
             raise BadSetting(f"cannot read {file}: {error.strerror}", path) from error
+
+
+def offline_resources(directory: Path) -> Resources:
+    """Return resources for building parts that will not run: they make no network call and report nothing."""
+
+    async def no_fetch(url: str, max_bytes: int) -> bytes:
+        raise FetchFailed("no network call is made here")
+
+    return Resources(directory, no_fetch, unix_now, lambda event, fields: None)

@@ -1,8 +1,9 @@
 """Every reason to refuse a request, as a class.
 
-The public face of a refusal is made of class constants (`status`, `error`, `description`), so nothing from a request can leak into it.
-The message of an instance is for the log and for `gateway explain`; it never contains a token.
-`reason` is the label in logs and metrics: the class name in snake case. A narrower reason is a subclass of a broader one.
+The public face of a refusal is made of class constants (`status`, `error`, `description`), so nothing from a request
+can leak into it. The message of an instance is for the log and for `gateway explain`; it never contains a token or a
+claim. `reason` is the label in logs and metrics: the class name in snake case. A narrower reason is a subclass of a
+broader one.
 """
 
 import re
@@ -278,13 +279,6 @@ class UpstreamSaturated(Unavailable):
     """No connection to the upstream became free in time."""
 
     retry_after = 1
-
-
-class Draining(Unavailable):
-    """The process is shutting down."""
-
-    retry_after = 1
-    closes_connection = True
 
 
 class ConnectionLimit(Unavailable):

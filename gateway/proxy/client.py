@@ -52,7 +52,7 @@ class ClientConnection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._target = b""
         self._headers: list[Header] = []
-        self._head_bytes = 0
+        self._head_bytes = self._segment_bytes = 0  # bytes since the last body byte or end of a head; of this segment
         self._in_head = False
         self._is_muted = False
         self._reading: Relay | None = None
@@ -305,13 +305,12 @@ class ClientConnection(asyncio.Protocol):
                 self.deadline = monotonic() + self.plane.timeouts.head
         elif not self._holds:
             self._rearm()
+        self._segment_bytes = len(data)
         self._head_bytes += len(data)
         if not self._feed(data) or self._is_closing:
             return
-        if self._reading is not None:
-            self._head_bytes = 0
-        elif self._head_bytes > self.plane.limits.header_bytes:
-            self._refuse_head(OversizedHead(f"more than {self.plane.limits.header_bytes} bytes without an end"))
+        if self._head_bytes > self.plane.limits.header_bytes:
+            self._refuse_message(OversizedHead(f"more than {self.plane.limits.header_bytes} bytes without an end"))
 
     def _feed(self, data: bytes) -> bool:
         """Let llhttp call back for what is in the bytes. Returns False when it stopped."""
@@ -322,7 +321,7 @@ class ClientConnection(asyncio.Protocol):
         except httptools.HttpParserCallbackError as error:
             self._refuse_callback(error.__context__)
         except httptools.HttpParserError as error:
-            self._refuse_malformed(MalformedMessage(str(error)))
+            self._refuse_message(MalformedMessage(str(error)))
         else:
             return True
         return False
@@ -334,7 +333,8 @@ class ClientConnection(asyncio.Protocol):
             self.plane.report_bug("parser callback", cause)
             self.abort()
 
-    def _refuse_malformed(self, error: MalformedMessage) -> None:
+    def _refuse_message(self, error: Refusal) -> None:
+        """Refuse a message whose end will never be known: a head, or the rest of a body."""
         reading, self._reading = self._reading, None
         last = self._queue[-1] if self._queue else self._relay
         if reading is not None:
@@ -426,12 +426,13 @@ class ClientConnection(asyncio.Protocol):
         headers, limits = self._headers, self.plane.limits
         if len(headers) > limits.headers:
             raise OversizedHead(f"{len(headers)} headers; {limits.headers} are allowed")
-        if self._head_bytes <= limits.header_bytes:
-            return
+        if self._head_bytes + self._segment_bytes <= limits.header_bytes:
+            return  # at most so much can belong to this head
         if sum(len(name) + len(value) for name, value in headers) > limits.header_bytes:
             raise OversizedHead(f"more than {limits.header_bytes} bytes")
 
     def on_body(self, data: bytes) -> None:
+        self._head_bytes = 0
         if self._reading is not None:
             self._reading.body(data)
 
@@ -440,6 +441,7 @@ class ClientConnection(asyncio.Protocol):
         if relay is None or self._is_muted or self._parser.should_upgrade():
             return  # nothing to end, or a body that goes on in another parser
         self._reading = None
+        self._head_bytes = 0
         relay.body_end()
         if self._relay is None:
             self._await_next()

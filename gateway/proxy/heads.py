@@ -12,7 +12,6 @@ from gateway.model.decision import Allow
 from gateway.model.errors import MalformedMessage, UnsupportedTransferCoding, UpstreamMalformed
 from gateway.model.request import Header, InboundRequest
 
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _MEMO_SIZE = 4096
 _STATUS_LINES = {status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
 _REASON = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")

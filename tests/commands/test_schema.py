@@ -81,7 +81,7 @@ def test_every_link_leads_to_a_heading() -> None:
         "| `upstreams` | mapping of names to [mapping](#upstreamsname) | required |",
         "| `upstreams.<name>.tls.verify` | true/false | `true` |",
         "| `routes[].rewrite.replace_prefix` | list of text and text | none |",
-        "| `trusted_proxies` | list of IPv4 network, IPv6 network or `unix` | `[]` |",
+        "| `trusted_proxies` | list of text | `[]` |",
     ],
 )
 def test_types_and_defaults_are_in_plain_words(row: str) -> None:

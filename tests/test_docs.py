@@ -1,0 +1,67 @@
+"""The documentation names everything that there is."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.model.errors import Refusal
+from gateway.telemetry.access_log import AccessEntry
+from gateway.telemetry.metrics import METRICS
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+
+
+def refusals(parent: type[Refusal] = Refusal) -> Iterator[type[Refusal]]:
+    yield parent
+    for child in parent.__subclasses__():
+        yield from refusals(child)
+
+
+@pytest.mark.parametrize("reason", sorted({refusal.reason for refusal in refusals()}))
+def test_every_reason_is_in_the_list_of_errors(reason: str) -> None:
+    assert f"`{reason}`" in (DOCS / "errors.md").read_text()
+
+
+def test_the_list_of_errors_names_no_reason_that_does_not_exist() -> None:
+    rows = [line for line in (DOCS / "errors.md").read_text().splitlines() if line.startswith("| `")]
+    named = {name for row in rows for name in re.findall(r"`([a-z_]+)`", row.split("|")[1])}
+    assert named <= {refusal.reason for refusal in refusals()}
+
+
+def test_the_list_of_errors_gives_each_its_status() -> None:
+    statuses = {refusal.reason: str(getattr(refusal, "status", "")) for refusal in refusals()}
+    rows = [line.split("|") for line in (DOCS / "errors.md").read_text().splitlines() if line.startswith("| `")]
+    for row in rows:
+        for reason in re.findall(r"`([a-z_]+)`", row[1]):
+            assert row[2].strip() == statuses[reason], reason
+
+
+@pytest.mark.parametrize("name", [metric.name for metric in METRICS])
+def test_every_metric_is_documented_with_its_labels(name: str) -> None:
+    metric = next(metric for metric in METRICS if metric.name == name)
+    row = next(line for line in (DOCS / "metrics.md").read_text().splitlines() if line.startswith(f"| `{name}`"))
+    assert metric.kind in row
+    assert all(f"`{label}`" in row for label in metric.labels)
+
+
+@pytest.mark.parametrize("field", AccessEntry._fields)
+def test_every_field_of_the_access_log_is_documented(field: str) -> None:
+    assert f"`{field}`" in (DOCS / "logs.md").read_text()
+
+
+def test_every_event_is_documented() -> None:
+    documented = set(re.findall(r"`([a-z_]+)`", (DOCS / "logs.md").read_text().split("## Events")[1]))
+    source = "\n".join(path.read_text() for path in (ROOT / "gateway").rglob("*.py"))
+    logged = set(re.findall(r"""log\.(?:info|warning|error)\(\s*"([a-z_]+)""", source))
+    noticed = set(re.findall(r"""notice\(\s*"([a-z_]+)""", source))
+    assert logged | noticed
+    assert (logged | noticed) <= documented
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), target
