@@ -1,4 +1,4 @@
-"""Config to Snapshot: everything a request needs, made once. All mistakes are collected; a Snapshot is whole or none."""
+"""Config to Snapshot: everything a request needs, made once. All mistakes are collected; no Snapshot is half made."""
 
 import ssl
 from collections.abc import Iterator, Mapping

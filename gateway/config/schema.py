@@ -30,7 +30,8 @@ def _from_text(parse: Callable[[str], T]) -> Callable[[object], T]:
 
     def validate(value: object) -> T:
         if not isinstance(value, str):
-            raise ValueError("must be text; put it in quotes")  # noqa: TRY004 - pydantic reports ValueError
+            advice = "" if isinstance(value, list | dict) else "; put it in quotes"
+            raise ValueError(f"must be text{advice}")  # noqa: TRY004 - pydantic reports ValueError
         return parse(value)
 
     return validate
@@ -42,7 +43,7 @@ def _parse_network(text: str) -> IPv4Network | IPv6Network | Literal["unix"]:
     try:
         return ip_network(text)
     except ValueError as error:
-        raise ValueError(f"{error}; write 10.0.0.0/8, 2001:db8::/32 or unix") from error
+        raise ValueError(f'"{text}" is not a network; write 10.0.0.0/8, fd00::/8 or unix') from error
 
 
 ListenAddress = Annotated[

@@ -102,8 +102,7 @@ def test_all_mistakes_are_told_at_once_with_line_and_path() -> None:
     ) == [
         "config.yaml:2: listen[0].address: must be text; put it in quotes",
         "config.yaml:4: listen[2].address: 127.0.0.1:8080 is already the address of listen[1]",
-        "config.yaml:5: trusted_proxies[1]: "
-        'must be an IPv4 network (10.0.0.0/8), an IPv6 network (fd00::/8) or "unix", not "everybody"',
+        'config.yaml:5: trusted_proxies[1]: "everybody" is not a network; write 10.0.0.0/8, fd00::/8 or unix',
         "config.yaml:5: trusted_proxies[2]: 0.0.0.0/0 trusts nearly everybody; "
         "name your proxies, or accept it: insecure: [trust_every_proxy]",
         'config.yaml:8: authenticators.other.audiences: must be a list, not "api"',
