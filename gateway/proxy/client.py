@@ -34,6 +34,7 @@ _LINGER = 2.0
 """Seconds to read on after a final answer, so that it is not lost in a reset (RFC 9112 §9.6)."""
 _PROBE = 0.5
 """Seconds between two looks whether a client that we do not read from is still there."""
+_HOLDS_OF_A_RELAY = frozenset({"deciding", "connecting", "upstream"})
 _CLOSE_WAIT, _CLOSED = 8, 7
 """States of a TCP connection in Linux's `TCP_INFO`."""
 
@@ -125,6 +126,8 @@ class ClientConnection(asyncio.Protocol):
         if (speaker := self._tunnel or self._relay) is not None:
             speaker.client_writable()
         self._rearm()
+        if self._queue:
+            self._pump()
 
     @property
     def is_tunnel(self) -> bool:
@@ -191,6 +194,12 @@ class ClientConnection(asyncio.Protocol):
         self._holds.add(reason)
         self._rearm()
 
+    def release_all(self) -> None:
+        """Drop the holds that a relay has put."""
+        if self._holds:
+            for reason in _HOLDS_OF_A_RELAY & self._holds:
+                self.release(reason)
+
     def release(self, reason: str) -> None:
         if reason not in self._holds:
             return
@@ -235,11 +244,14 @@ class ClientConnection(asyncio.Protocol):
             self._pump()
 
     def _pump(self) -> None:
-        """Begin with the next request while none is active. A loop, since many may be refused on the spot."""
+        """Begin with the next request while none is active. A loop, since many may be refused on the spot.
+
+        While the client does not take its answers, none begins: they would pile up here.
+        """
         if self._is_pumping:
             return
         self._is_pumping = True
-        while self._queue and self._relay is None and not self._is_closing:
+        while self._queue and self._relay is None and not (self._is_closing or self._is_blocked):
             relay = self._relay = self._queue.popleft()
             relay.begin()
         self._is_pumping = False
@@ -249,7 +261,7 @@ class ClientConnection(asyncio.Protocol):
             self.hold("queue")
         else:
             self.release("queue")
-        if self._relay is None and self._reading is None:
+        if self._relay is None and self._reading is None and not self._queue:
             self._await_next()
         else:
             self._rearm()
@@ -294,7 +306,7 @@ class ClientConnection(asyncio.Protocol):
 
     def drain(self) -> None:
         """Close now if nothing is going on; otherwise the answer that is under way will be the last."""
-        if self._relay is None and self._reading is None and not self._is_closing:
+        if self._relay is None and self._reading is None and not (self._queue or self._is_closing):
             self._close_gently(whole_request=True)
 
     # --- parsing
@@ -443,7 +455,7 @@ class ClientConnection(asyncio.Protocol):
         self._reading = None
         self._head_bytes = 0
         relay.body_end()
-        if self._relay is None:
+        if self._relay is None and not self._queue:
             self._await_next()
         elif not self._holds:
             self._rearm()

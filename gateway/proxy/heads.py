@@ -1,9 +1,9 @@
 """Message heads as bytes: what is written to an upstream and to a client. RFC 9112 §2."""
 
 import re
-from dataclasses import dataclass
 from enum import Enum, auto
 from http import HTTPStatus
+from typing import NamedTuple
 
 from gateway.config.compile import Snapshot, UpstreamSpec
 from gateway.engine.headers import HOP_BY_HOP
@@ -47,7 +47,7 @@ def request_head(
     allow: Allow[Route],
     snapshot: Snapshot,
     upstream: UpstreamSpec,
-    authority: str,
+    authority: bytes,
     request_id: str,
 ) -> bytes:
     """Return the head that the upstream gets. `authority` is the target's own host and port."""
@@ -74,10 +74,10 @@ def request_head(
     return b"".join(lines)
 
 
-def _host(request: InboundRequest, upstream: UpstreamSpec, authority: str) -> bytes:
+def _host(request: InboundRequest, upstream: UpstreamSpec, authority: bytes) -> bytes:
     if upstream.host == "preserve" and request.host is not None:
         return str(request.host).encode()
-    return (authority if upstream.host in ("target", "preserve") else upstream.host).encode()
+    return authority if upstream.host in ("target", "preserve") else upstream.host.encode()
 
 
 def expects_continue(request: InboundRequest) -> bool:
@@ -91,8 +91,7 @@ def wanted_upgrade(request: InboundRequest, route: Route) -> bytes | None:
     return protocol if protocol in route.upgrades else None
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerShape:
+class AnswerShape(NamedTuple):
     """What an answer's head says about its body and its connection. `listed`: the headers that `Connection` names."""
 
     framing: Framing

@@ -18,6 +18,10 @@ class PooledTarget:
     """One target, its connections (open or being opened), and those that are idle: the last used is lent first."""
 
     address: TargetAddress
+    name: str
+    """The address as logs show it."""
+    authority: bytes
+    """Its own host and port, as in `Host`."""
     open: set[UpstreamConnection] = field(default_factory=set)
     idle: list[UpstreamConnection] = field(default_factory=list)
 
@@ -34,7 +38,7 @@ class UpstreamPool:
         self.loop = loop
         self.deadlines = deadlines
         self.deadline = inf
-        self.targets = [PooledTarget(address) for address in spec.targets]
+        self.targets = [PooledTarget(each, str(each), each.authority.encode()) for each in spec.targets]
         self.connects = {"ok": 0, "refused": 0, "timeout": 0, "failed": 0}
         self.retries = 0
         self._waiting: dict[Borrower, float] = {}
@@ -126,7 +130,8 @@ class UpstreamPool:
     def _connect(self, relay: Borrower, target: PooledTarget) -> None:
         place = UpstreamConnection(self, target)
         target.open.add(place)
-        self._tasks[relay] = self.loop.create_task(self._connect_for(relay, place))
+        task = self._tasks[relay] = self.loop.create_task(self._connect_for(relay, place))
+        task.add_done_callback(lambda done: self.gone(place) if done.cancelled() else None)  # it may never have begun
 
     async def _connect_for(self, relay: Borrower, place: UpstreamConnection) -> None:
         try:
@@ -160,6 +165,8 @@ class UpstreamPool:
         try:
             async with asyncio.timeout(self.spec.connect_timeout):
                 await self._open_socket(place)
+            if place.transport.is_closing():
+                raise ConnectionAbortedError("closed at once")
         except BaseException as error:
             self.gone(place)
             raise self._connect_error(place.target.address, error) from error

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, ParamSpec, assert_never
 
 from gateway.config.compile import Snapshot
 from gateway.engine.gatekeeper import Decision
@@ -41,6 +41,8 @@ from gateway.proxy.upstream import UpstreamConnection
 if TYPE_CHECKING:
     from gateway.proxy.client import ClientConnection
 
+P = ParamSpec("P")
+
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """RFC 9110 §9.2.2."""
 _DECISION_ROUNDS = 3
@@ -59,6 +61,7 @@ class Relay:
         "_client",
         "_decision_task",
         "_ended",
+        "_is_waiting",
         "_pool",
         "_retried",
         "_upstream",
@@ -125,6 +128,7 @@ class Relay:
         self._answer_closes = False
         self._chunks: list[bytes] = []
         self._body_sent = False
+        self._is_waiting = False
         self._retried = False
         self._ended = False
         self._pool: UpstreamPool | None = None
@@ -147,10 +151,10 @@ class Relay:
             raise self.error
         self._act(self.snapshot.gatekeeper.decide(self.request))
 
-    def _guarded(self, step: Callable[[], None]) -> None:
+    def _guarded(self, step: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         """Anything that is not a refusal is a bug, and refuses."""
         try:
-            step()
+            step(*args, **kwargs)
         except Refusal as refusal:
             self.refuse(refusal)
         except Exception as error:  # noqa: BLE001 - fail closed
@@ -181,7 +185,7 @@ class Relay:
             decision = Deny(None, InternalError(type(error).__name__))
         self._decision_task = None
         self._client.release("deciding")
-        self._guarded(lambda: self._act(decision))
+        self._guarded(self._act, decision)
 
     async def _settled(self, decision: Decision) -> Decision:
         """Ask again each time that something was fetched, but not forever."""
@@ -208,6 +212,7 @@ class Relay:
     def _borrow(self, *, fresh: bool) -> None:
         assert self._pool is not None
         connection = self._pool.take(self, fresh=fresh)
+        self._is_waiting = connection is None
         if connection is not None:
             self.upstream_ready(connection)
         elif not self.request_complete:
@@ -215,17 +220,17 @@ class Relay:
 
     def upstream_ready(self, connection: UpstreamConnection) -> None:
         """A connection was lent: send what there is of the request."""
+        self._is_waiting = False
         if self._ended:
             connection.abort()
             return
-        self._guarded(lambda: self._send(connection))
+        self._guarded(self._send, connection)
 
     def _send(self, connection: UpstreamConnection) -> None:
         assert self.allow is not None
         self._upstream = connection
-        target = connection.target.address
-        self.target = str(target)
-        spec = connection.pool.spec
+        target, spec = connection.target, connection.pool.spec
+        self.target = target.name
         head = request_head(
             self.request, self.framing, self.allow, self.snapshot, spec, target.authority, self.request_id
         )
@@ -339,12 +344,13 @@ class Relay:
     def upstream_failed(self, error: Refusal, connection: UpstreamConnection | None) -> None:
         """The upstream cannot be reached, fell silent, closed or talked nonsense."""
         self._upstream = None
+        self._is_waiting = False
         if self._ended:
             return
         if self._may_retry(error, connection):
             self._retried = True
             self._client.plane.count_retry(self._pool)
-            self._guarded(lambda: self._borrow(fresh=True))
+            self._guarded(self._borrow, fresh=True)
         elif self.status:
             self.error = error
             self._end_broken()
@@ -465,13 +471,12 @@ class Relay:
         """Let go of the upstream, wherever we are with it."""
         if self._decision_task is not None:
             self._decision_task.cancel()
-        if self._pool is not None:
-            self._pool.give_up(self)
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
             upstream.abort()
-        for reason in ("deciding", "connecting", "upstream"):
-            self._client.release(reason)
+        elif self._pool is not None and self._is_waiting:
+            self._pool.give_up(self)
+        self._client.release_all()
 
     def _finish(self) -> None:
         self._ended = True
