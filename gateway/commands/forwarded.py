@@ -1,0 +1,64 @@
+"""What an upstream would get of a request, with credentials hidden."""
+
+import re
+from dataclasses import dataclass
+
+from gateway.config.compile import Snapshot
+from gateway.engine.routes import Route
+from gateway.mechanisms.mutators import IdentityToken
+from gateway.model.decision import Allow
+from gateway.model.request import InboundRequest
+from gateway.proxy.heads import request_framing, request_head
+
+NEW_REQUEST_ID = "made-anew-for-each-request"
+_ALWAYS_HIDDEN = frozenset({"authorization", "proxy-authorization", "cookie", "sec-websocket-protocol"})
+_LOOKS_SECRET = re.compile(r"token|secret|password|credential|session|signature|assertion|api-?key|auth", re.IGNORECASE)
+_WRITTEN_ANEW = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade", "expect"})
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarded:
+    """Where a request would go, and its exact head there. `removed` are the client's headers that are not in it."""
+
+    upstream: str
+    targets: tuple[str, ...]
+    head: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+def forwarded(snapshot: Snapshot, request: InboundRequest, allow: Allow[Route]) -> Forwarded:
+    """Return what the upstream would get. Of several targets, it is the first one's head."""
+    spec = snapshot.upstreams[allow.route.upstream]
+    request_id = snapshot.forwarding.request_id(request, NEW_REQUEST_ID)
+    framing, _ = request_framing(request)
+    head = request_head(request, framing, allow, snapshot, spec, spec.targets[0].authority.encode(), request_id)
+    first, *lines = head.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
+    hidden = _hidden(request, allow.route)
+    return Forwarded(
+        spec.name,
+        tuple(str(target) for target in spec.targets),
+        (first, *(_masked(line, hidden) for line in lines)),
+        _removed(snapshot, request, allow.route),
+    )
+
+
+def _hidden(request: InboundRequest, route: Route) -> frozenset[str]:
+    """Return the names of headers whose values may be credentials; of the injected ones, only identity tokens."""
+    sent = {name.decode("latin-1").lower() for name, _ in request.headers}
+    sources = {name.decode() for source in route.sources for name in source.credentials.headers}
+    tokens = {
+        name.lower() for mutator in route.mutators if isinstance(mutator, IdentityToken) for name in mutator.owned
+    }
+    return frozenset(_ALWAYS_HIDDEN | sources | tokens | {name for name in sent if _LOOKS_SECRET.search(name)})
+
+
+def _masked(line: str, hidden: frozenset[str]) -> str:
+    name, _, value = line.partition(": ")
+    return f"{name}: <hidden, {len(value)} bytes>" if name.lower() in hidden else line
+
+
+def _removed(snapshot: Snapshot, request: InboundRequest, route: Route) -> tuple[str, ...]:
+    lines = snapshot.contract.lines(request, route)
+    kept = {line.partition(b":")[0].decode("latin-1").lower() for line in lines} | _WRITTEN_ANEW
+    names = (name.decode("latin-1") for name, _ in request.headers)
+    return tuple(dict.fromkeys(name for name in names if name.lower() not in kept))
