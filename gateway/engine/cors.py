@@ -1,5 +1,6 @@
-"""Cross-origin requests: preflights, and the headers without which a browser hides an answer from its page (Fetch §3.2)."""
+"""Cross-origin requests: preflights, and the headers that let a page read an answer (Fetch §3.2)."""
 
+import re
 from dataclasses import dataclass
 
 from gateway.model.errors import OriginNotAllowed
@@ -7,10 +8,16 @@ from gateway.model.request import InboundRequest
 
 Headers = tuple[tuple[str, str], ...]
 
+_METHOD = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+"""RFC 9110 §9.1."""
+
 
 @dataclass(frozen=True, slots=True)
 class CorsPolicy:
-    """Which origins may do what. `answers_preflight`: the gateway answers preflights and marks the upstream's answers itself."""
+    """Which origins may do what.
+
+    `answers_preflight`: the gateway answers preflights, and marks the upstream's answers itself.
+    """
 
     origins: frozenset[str]
     credentials: bool
@@ -38,7 +45,7 @@ class CorsPolicy:
         """Return the answer's headers to a preflight. Raises OriginNotAllowed."""
         origin = (request.one(b"origin") or b"").decode("latin-1")
         if not self.allows(origin):
-            raise OriginNotAllowed(f"origin {origin!r} is not allowed")
+            raise OriginNotAllowed(f"origin {origin[:100]!r} is not allowed")
         readable = tuple(
             (name, value) for name, value in self.readable(request) if name != "Access-Control-Expose-Headers"
         )
@@ -52,9 +59,12 @@ class CorsPolicy:
 
 
 def is_preflight(request: InboundRequest) -> bool:
-    """Say whether this is a CORS preflight (Fetch §3.2.2)."""
-    return (
-        request.method == "OPTIONS"
-        and bool(request.all(b"origin"))
-        and bool(request.all(b"access-control-request-method"))
-    )
+    """Say whether this is a CORS preflight as browsers send it (Fetch §4.8): it asks for a method, and has no body.
+
+    Anything else is an ordinary OPTIONS request, which needs a token where any request does.
+    """
+    if request.method != "OPTIONS" or not request.all(b"origin"):
+        return False
+    wanted = request.all(b"access-control-request-method")
+    has_body = request.all(b"transfer-encoding") or request.all(b"content-length") not in ([], [b"0"])
+    return bool(wanted) and all(_METHOD.fullmatch(method) for method in wanted) and not has_body

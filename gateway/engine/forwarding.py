@@ -1,17 +1,18 @@
 """What the upstream is told about the connection: `X-Forwarded-*`, `Forwarded`, `X-Request-ID`, `traceparent`.
 
-The rule. From a peer that is not a trusted proxy nothing is believed: all of these are removed and written anew from the connection
-itself; `traceparent` and `Forwarded` are just removed. From a trusted proxy they are kept where they are well-formed, and the peer is
-appended: to `X-Forwarded-For` always, to `Forwarded` if it came. An ill-formed one is replaced as if it had not come.
-The client's address is the last one in `X-Forwarded-For` that is not a trusted proxy.
+The rule. From a peer that is not a trusted proxy nothing is believed: all of these are removed and written anew from
+the connection itself; `traceparent` and `Forwarded` are just removed. From a trusted proxy they are kept where they
+are well-formed, and the peer is appended: to `X-Forwarded-For` always, to `Forwarded` if it came. An ill-formed one
+is replaced as if it had not come. The client's address is the last one in `X-Forwarded-For` that is not a trusted
+proxy.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from gateway.model.errors import Refusal
-from gateway.model.host import read_host
+from gateway.model.host import Host, read_host
 from gateway.model.request import InboundRequest, Peer
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~+/=:-]{1,128}")
@@ -19,19 +20,26 @@ _TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0
 """W3C Trace Context §3.2."""
 _TRACESTATE = re.compile(rb"[\x20-\x7e]{1,512}")
 _FORWARDED_FOR = re.compile(rb"[0-9A-Za-z.:_\[\], \t-]{1,2048}")
-_FORWARDED = re.compile(rb"[\x20-\x7e\t]{1,2048}")
+_TOKEN = rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
+_FORWARDED_PAIR = _TOKEN + rb"=(?:[A-Za-z0-9!#$%&'*+.^_`|~:\[\]-]+|\"(?:[\t !#-\[\]-~]|\\[\t -~])*\")"
+_FORWARDED = re.compile(_FORWARDED_PAIR + rb"(?:[ \t]*[;,][ \t]*" + _FORWARDED_PAIR + rb")*")
+"""RFC 7239 §4: what is appended must not end up inside a quoted string. Bare addresses and spaces are common."""
+_FORWARDED_BYTES = 2048
 _KEPT_FROM_PROXY = frozenset({b"x-forwarded-port", b"x-forwarded-prefix", b"x-forwarded-server", b"x-real-ip"})
 _SAFE_VALUE = re.compile(rb"[\x21-\x7e]{1,1024}")
+_MEMO_SIZE = 4096
 
 
 class Forwarding:
     """Knows the trusted proxies, and writes the forwarding headers of a request."""
 
-    def __init__(self, trusted: Iterable[IPv4Network | IPv6Network | str], request_id_header: str) -> None:
+    def __init__(self, trusted: Collection[IPv4Network | IPv6Network | str], request_id_header: str) -> None:
         self._networks = tuple(network for network in trusted if not isinstance(network, str))
         self._trusts_unix = "unix" in trusted
         self._request_id_name = request_id_header.encode()
         self._request_id_key = self._request_id_name.lower()
+        self._own_lines: dict[tuple[str, bool, Host | None], bytes] = {}
+        """Memo of the lines for clients that come often."""
 
     def peer(self, address: str) -> Peer:
         """Return the peer at an address, which is "unix" on a Unix socket."""
@@ -72,15 +80,14 @@ class Forwarding:
         """Return the forwarding header lines that the upstream gets."""
         if request.peer.is_trusted_proxy:
             return self._from_proxy(request, request_id)
-        scheme = b"https" if request.secure else b"http"
-        return b"".join(
-            (
-                _line(b"X-Forwarded-For", b"" if request.peer.address == "unix" else request.peer.address.encode()),
-                _line(b"X-Forwarded-Proto", scheme),
-                _line(b"X-Forwarded-Host", _own_host(request)),
-                _line(self._request_id_name, request_id.encode()),
-            )
-        )
+        key = (request.peer.address, request.secure, request.host)
+        own = self._own_lines.get(key)
+        if own is None:
+            own = _own_lines(request) + self._request_id_name + b": "
+            if len(self._own_lines) >= _MEMO_SIZE:
+                self._own_lines.clear()
+            self._own_lines[key] = own
+        return own + request_id.encode() + b"\r\n"
 
     def _from_proxy(self, request: InboundRequest, request_id: str) -> bytes:
         scheme = b"https" if request.secure else b"http"
@@ -104,10 +111,21 @@ class Forwarding:
 
     def _forwarded(self, request: InboundRequest, address: bytes, scheme: bytes) -> bytes:
         before = b", ".join(request.all(b"forwarded"))
-        if not _FORWARDED.fullmatch(before):
+        if len(before) > _FORWARDED_BYTES or not _FORWARDED.fullmatch(before):
             return b""
         node = b'"[%s]"' % address if b":" in address else address or b"unknown"
         return _line(b"Forwarded", b'%s, for=%s;host="%s";proto=%s' % (before, node, _own_host(request), scheme))
+
+
+def _own_lines(request: InboundRequest) -> bytes:
+    address = b"" if request.peer.address == "unix" else request.peer.address.encode()
+    return b"".join(
+        (
+            _line(b"X-Forwarded-For", address),
+            _line(b"X-Forwarded-Proto", b"https" if request.secure else b"http"),
+            _line(b"X-Forwarded-Host", _own_host(request)),
+        )
+    )
 
 
 def _line(name: bytes, value: bytes) -> bytes:
@@ -115,7 +133,7 @@ def _line(name: bytes, value: bytes) -> bytes:
 
 
 def _own_host(request: InboundRequest) -> bytes:
-    return b"" if request.host is None else str(request.host).encode()
+    return b"" if request.host is None else request.host.text
 
 
 def _forwarded_host(request: InboundRequest) -> bytes:
@@ -123,7 +141,7 @@ def _forwarded_host(request: InboundRequest) -> bytes:
     if len(values) != 1:
         return b""
     try:
-        return str(read_host(values[0])).encode()
+        return read_host(values[0]).text
     except Refusal:
         return b""
 

@@ -1,7 +1,8 @@
 """The one function that decides: `Gatekeeper.decide`.
 
-It knows no web server, writes no log, counts no metric and moves no bytes. Every way in calls it and acts on the value it returns.
-A request whose token is known is decided without I/O; what is remembered of a token never skips its expiry or the route's own checks.
+It knows no web server, writes no log, counts no metric and moves no bytes. Every way in calls it and acts on the value
+it returns. A request whose token is known is decided without I/O; what is remembered of a token never skips its expiry
+or the route's own checks.
 """
 
 from gateway.engine.cors import is_preflight
@@ -22,6 +23,7 @@ from gateway.model.errors import (
     OversizedToken,
     Refusal,
     SeveralCredentials,
+    Unavailable,
     UnknownIssuer,
 )
 from gateway.model.principal import HeaderBlock, Principal
@@ -64,7 +66,7 @@ class Gatekeeper:
 
     def match(self, request: InboundRequest, host: str, target: Target) -> Route:
         """Return the route of a request; for a CORS preflight, that of the request it asks for. Raises NoRoute."""
-        if is_preflight(request):
+        if request.method == "OPTIONS" and is_preflight(request):
             wanted = (request.one(b"access-control-request-method") or b"").decode("latin-1")
             route = self._routes.find(host, wanted, target.path)
             if route is not None and route.cors is not None:
@@ -76,9 +78,10 @@ class Gatekeeper:
     def _judge(self, request: InboundRequest, route: Route, target: Target) -> Decision:
         refuse_encoded_slash(route, target)
         forwarded = route.rewritten(target.path).encode() + target.query
-        if route.cors is not None and is_preflight(request):
+        if route.cors is not None and request.method == "OPTIONS" and is_preflight(request):
+            headers = route.cors.preflight(request)
             if route.cors.answers_preflight:
-                return Answer(route, 204, route.cors.preflight(request))
+                return Answer(route, 204, headers)
             return Allow(route, forwarded, None, b"")
         if route.access == "public":
             return Allow(route, forwarded, None, b"")
@@ -114,7 +117,8 @@ class Gatekeeper:
     def authenticate(self, route: Route, token: str, now: float) -> Principal | Pending:
         """Return whom the token proves to one of the route's authenticators. Raises InvalidToken or Unavailable.
 
-        What was verified before is only remembered: the caller checks expiry.
+        What was verified before is only remembered: the caller checks expiry. While one of several authenticators
+        cannot know, the no of the others is not the answer.
         """
         for authenticator in route.authenticators:
             if (principal := authenticator.recall(token)) is not None:
@@ -123,8 +127,10 @@ class Gatekeeper:
         for authenticator in asked_authenticators(route, token):
             try:
                 return authenticator.authenticate(token, now)
-            except InvalidToken as error:
+            except Unavailable as error:
                 refusal = error
+            except InvalidToken as error:
+                refusal = refusal if isinstance(refusal, Unavailable) else error
         raise refusal
 
     def identity(self, route: Route, principal: Principal, now: float) -> bytes:
@@ -159,7 +165,7 @@ def refuse_anonymous(route: Route) -> None:
 
 
 def asked_authenticators(route: Route, token: str) -> tuple[Authenticator, ...]:
-    """Return who shall verify a token: those that take its issuer; the only one, whatever it takes, to get its reason."""
+    """Return who shall verify a token: those that take its issuer; an only one in any case, for its exact reason."""
     if len(route.authenticators) == 1:
         return route.authenticators
     return tuple(authenticator for authenticator in route.authenticators if authenticator.accepts(token))

@@ -1,16 +1,19 @@
 """The identity header contract: which of a client's headers reach an upstream.
 
-* A name that the gateway may set anywhere is removed from every request, on every route, in every spelling that some server reads as
-  the same name (case; `_`, `.` or any other sign for `-`).
+* A name that the gateway may set anywhere is removed from every request, on every route, in every spelling that some
+  server reads as the same name (case; `_`, `.` or any other sign for `-`).
 * A client's `Connection` list removes only what is its own to remove, and cannot touch what the gateway sets.
-* The client's token is forwarded only by a route that says so; other `Authorization` schemes only by public routes.
-* Framing (`Host`, `Content-Length`, `Transfer-Encoding`, `Expect`, `Upgrade`) is written by the data plane, forwarding headers by
-  `engine.forwarding`: they are removed here.
+* The client's token is forwarded only by a route that says so: the one that was checked, and no other beside it. A
+  public route that says so checks none and forwards all. Other `Authorization` schemes are forwarded by public routes
+  only.
+* Framing (`Host`, `Content-Length`, `Transfer-Encoding`, `Expect`, `Upgrade`) is written by the data plane, forwarding
+  headers by `engine.forwarding`: they are removed here.
 """
 
 import re
 from collections.abc import Iterable
 
+from gateway.engine.cors import is_preflight
 from gateway.engine.routes import Route
 from gateway.mechanisms.base import Credentials
 from gateway.model.errors import AmbiguousHeader
@@ -36,6 +39,8 @@ _FRAMING = frozenset({b"host", b"content-length", b"expect"})
 _FORWARDING = frozenset(
     {b"forwarded", b"x-real-ip", b"x-original-url", b"x-rewrite-url", b"x-original-host", b"traceparent", b"tracestate"}
 )
+_PROXY = frozenset({b"proxy"})
+"""CGI programs take it for their own proxy setting (CVE-2016-5385)."""
 _FORWARDING_PREFIX = b"x-forwarded-"
 _END_TO_END = frozenset(
     {b"host", b"content-length", b"transfer-encoding", b"authorization", b"cookie", b"origin", b"expect"}
@@ -45,6 +50,9 @@ _END_TO_END = frozenset(
 _HARMLESS_CONNECTION = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close", b"Upgrade", b"upgrade"})
 _MEMO_SIZE = 4096
 _NOT_ALPHANUMERIC = re.compile(rb"[^a-z0-9]")
+
+_BEARER = re.compile(rb"bearer", re.IGNORECASE)
+"""Also without a space after it: a tab, say, is a space to some servers."""
 
 _DROP = b""
 _AUTHORIZATION = b"authorization"
@@ -72,15 +80,16 @@ def _connection_options(request: InboundRequest) -> list[bytes]:
 
 
 class HeaderContract:
-    """Decides for every header name of a request; compiled once from all routes, so that it holds on every one of them."""
+    """Decides for every header name of a request; compiled once from all routes, so that it holds on each of them."""
 
     def __init__(self, owned: Iterable[str], credentials: Iterable[Credentials]) -> None:
         """`owned` are the names that the gateway sets on any route, in any spelling."""
         sources = tuple(credentials)
-        self._owned = frozenset(spelled(name.encode()) for name in owned)
-        self._credentials = frozenset(spelled(name) for source in sources for name in source.headers)
+        self._dropped = HOP_BY_HOP | _FRAMING | _FORWARDING | _PROXY | {spelled(name.encode()) for name in owned}
+        self._headers = frozenset(name for source in sources for name in source.headers) | {_AUTHORIZATION}
+        self._header_spellings = frozenset(spelled(name) for name in self._headers)
         self._cookies = frozenset(name for source in sources for name in source.cookies)
-        self._subprotocols = tuple(prefix for source in sources for prefix in source.subprotocol_prefixes)
+        self._subprotocols = frozenset(prefix for source in sources for prefix in source.subprotocol_prefixes)
         self._memo: dict[bytes, bytes] = {}
 
     def lines(self, request: InboundRequest, route: Route) -> list[bytes]:
@@ -95,19 +104,17 @@ class HeaderContract:
             if kind and (not listed or name.lower() not in listed):
                 if kind[-1:] == b" ":
                     lines.append(kind + value + b"\r\n")
-                elif (kept := self._special(kind, value, route)) is not None:
+                elif (kept := self._special(kind, value, request, route)) is not None:
                     lines.append(name + b": " + kept + b"\r\n")
         return lines
 
     def _classify(self, name: bytes) -> bytes:
         """Return `Name: ` to forward a header, nothing to drop it, or the special name that `_special` knows."""
-        spelling = spelled(name)
-        if spelling in HOP_BY_HOP or spelling in _FRAMING or spelling in self._owned:
+        lower, spelling = name.lower(), spelled(name)
+        if spelling in self._dropped or spelling.startswith(_FORWARDING_PREFIX):
             kind = _DROP
-        elif spelling in _FORWARDING or spelling.startswith(_FORWARDING_PREFIX):
-            kind = _DROP
-        elif spelling == _AUTHORIZATION or spelling in self._credentials:
-            kind = spelling if name.lower() == spelling else _DROP
+        elif spelling in self._header_spellings:
+            kind = lower if lower in self._headers else _DROP
         elif spelling == _COOKIE and self._cookies:
             kind = _COOKIE
         elif spelling == _SUBPROTOCOL and self._subprotocols:
@@ -118,15 +125,25 @@ class HeaderContract:
             self._memo[name] = kind
         return kind
 
-    def _special(self, kind: bytes, value: bytes, route: Route) -> bytes | None:
-        if kind == _AUTHORIZATION and value.partition(b" ")[0].lower() != b"bearer":
+    def _special(self, kind: bytes, value: bytes, request: InboundRequest, route: Route) -> bytes | None:
+        if kind == _AUTHORIZATION and not _BEARER.match(value):
             return value if route.access == "public" else None
-        if route.forward_token:
+        if route.forward_token and route.access == "public":
             return value
+        checked = _checked_credentials(request, route) if route.forward_token else Credentials()
         if kind == _COOKIE:
+            hidden = self._cookies - checked.cookies
             pairs = [pair.strip(b" \t") for pair in value.split(b";")]
-            return b"; ".join(pair for pair in pairs if pair.partition(b"=")[0].strip() not in self._cookies) or None
+            return b"; ".join(pair for pair in pairs if pair.partition(b"=")[0].strip() not in hidden) or None
         if kind == _SUBPROTOCOL:
+            prefixes = tuple(self._subprotocols - checked.subprotocol_prefixes)
             entries = [entry.strip(b" \t") for entry in value.split(b",")]
-            return b", ".join(entry for entry in entries if not entry.startswith(self._subprotocols)) or None
-        return None
+            return b", ".join(entry for entry in entries if not entry.startswith(prefixes)) or None
+        return value if kind in checked.headers else None
+
+
+def _checked_credentials(request: InboundRequest, route: Route) -> Credentials:
+    """Return where the token stands that let the request pass: of several places, the first of the route's list."""
+    if route.cors is not None and is_preflight(request):
+        return Credentials()
+    return next((source.credentials for source in route.sources if source.find(request) is not None), Credentials())

@@ -1,15 +1,17 @@
 """The canonical path and host: one form, for matching and for forwarding.
 
-Two spellings that an upstream would read as the same path have the same canonical form; a target that two servers could read
-differently has none, and is refused. What a route matched is, byte for byte, what the upstream gets.
+Two spellings that an upstream would read as the same path have the same canonical form; a target that two servers could
+read differently has none, and is refused. What a route matched is, byte for byte, what the upstream gets.
 
-Canonical: percent-encodings of characters that may stand for themselves are decoded, all others are in upper case; characters that
-must not stand for themselves are encoded. Refused: dot segments and empty segments in any encoding, `;`, `\\`, `#`, control
-characters, invalid or double percent-encoding, what is not UTF-8. `%2F` and `%5C` survive and are reported, for the route to decide.
+Canonical: percent-encodings of characters that may stand for themselves are decoded, all others are in upper case;
+characters that must not stand for themselves are encoded. Refused: dot segments and empty segments in any encoding,
+`;`, `\\`, `#`, control characters, invalid or double percent-encoding, what is not UTF-8. `%2F` and `%5C` survive and
+are reported, for the route to decide.
 """
 
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.model.errors import AmbiguousHost, AmbiguousTarget
 from gateway.model.host import Host, read_host
@@ -25,12 +27,12 @@ _DOUBLE = re.compile(rb"%25[0-9A-Fa-f]{2}")
 _ENCODED_SLASH = re.compile(rb"%2F|%5C")
 _QUERY = re.compile(rb"[!-\"$-~]*")
 """Visible ASCII without `#`."""
+_MAY_NAME_TOKEN = re.compile(rb"token|%", re.IGNORECASE)
 _ABSOLUTE = re.compile(rb"(?:http|https)://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A canonical path, the query without tokens (with its `?`, or empty), and whether the path holds `%2F` or `%5C`."""
+class Target(NamedTuple):
+    """A canonical path, the query without tokens (with its `?`, or empty), and whether the path has `%2F` or `%5C`."""
 
     path: str
     query: bytes
@@ -41,6 +43,8 @@ def read_target(raw: bytes, host: Host | None) -> Target:
     """Return the target of a request (RFC 9112 §3.2). Raises AmbiguousTarget."""
     if not raw.startswith(b"/"):
         raw = _from_absolute_form(raw, host)
+    if _CLEAN_PATH.fullmatch(raw):
+        return Target(raw.decode(), b"", False)
     path, mark, query = raw.partition(b"?")
     if not _QUERY.fullmatch(query):
         raise AmbiguousTarget("the query holds a character that must be percent-encoded")
@@ -62,12 +66,12 @@ def canonical_path(path: bytes) -> str:
     """Return the canonical form of a path. Raises AmbiguousTarget."""
     if not path.startswith(b"/"):
         raise AmbiguousTarget("the path does not begin with a slash")
-    if _DOUBLE.search(path):
-        raise AmbiguousTarget("the path is percent-encoded twice")
     pieces = _PERCENT.split(path)
     literal = [_canonical_literal(piece) for piece in pieces[0::2]]
     encoded = [_canonical_byte(int(digits, 16)) for digits in pieces[1::2]]
     canonical = b"".join(part for pair in zip(literal, [*encoded, b""], strict=True) for part in pair)
+    if _DOUBLE.search(canonical):
+        raise AmbiguousTarget("the path is percent-encoded twice")
     _refuse_ambiguous_segments(canonical)
     return canonical.decode()
 
@@ -106,7 +110,7 @@ def _refuse_ambiguous_segments(canonical: bytes) -> None:
 
 def without_token(query: bytes) -> bytes:
     """Return the query without any `access_token` parameter, in whatever encoding its name is (OAuth 2.1 §5.1)."""
-    if b"token" not in query and b"%" not in query:
+    if not _MAY_NAME_TOKEN.search(query):
         return query
     pieces = re.split(rb"([&;])", query[1:])
     kept = [i for i in range(0, len(pieces), 2) if _parameter_name(pieces[i]) != b"access_token"]

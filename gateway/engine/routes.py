@@ -1,8 +1,8 @@
 """Routes, and the table that finds the one for a request.
 
-The most specific route wins: exact host before the longest wildcard before any host; then, segment by segment, a literal before a
-parameter before `**`; then a named method before any. A route that does not take the method is no candidate. The cost of a look-up
-grows with the depth of the path, not with the number of routes.
+The most specific route wins: exact host before the longest wildcard before any host; then, segment by segment, a
+literal before a parameter before `**`; then a named method before any. A route that does not take the method is no
+candidate. The cost of a look-up grows with the depth of the path, not with the number of routes.
 """
 
 from collections.abc import Iterable
@@ -129,8 +129,9 @@ class RouteTable:
 
     def __init__(self, routes: Iterable[Route], own: Iterable[Route] = ()) -> None:
         self.routes = tuple(routes)
-        self._own = _Node()
+        self._own: _Node | None = None
         for route in own:
+            self._own = self._own or _Node()
             self._own.add(route)
         self._exact: dict[str, _Node] = {}
         self._wildcard: dict[str, _Node] = {}
@@ -152,7 +153,7 @@ class RouteTable:
     def find(self, host: str, method: str, path: str) -> Route | None:
         """Return the most specific route, or None."""
         segments = path[1:].split("/")
-        if (route := self._own.find(segments, 0, method)) is not None:
+        if self._own is not None and (route := self._own.find(segments, 0, method)) is not None:
             return route
         if (tree := self._exact.get(host)) is not None and (route := tree.find(segments, 0, method)) is not None:
             return route

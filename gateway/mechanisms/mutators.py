@@ -1,7 +1,8 @@
 """What the upstream is told about the caller: the members of a route's `inject` list.
 
 An absent claim is an absent header. A value that is not header-safe is percent-encoded, never split: every byte outside
-%x21-24, %x26-7E and inner spaces, and the percent sign itself. Commas inside members of a comma-separated list are encoded too.
+%x21-24, %x26-7E and inner spaces, and the percent sign itself. Commas inside members of a list are encoded too, also
+where each member has a header of its own: whoever reads those may join them with commas (RFC 9110 §5.3).
 """
 
 import json
@@ -62,10 +63,8 @@ class ClaimHeader(Settings):
             return ()
         if not isinstance(value, (list, tuple)) or self.list == "json":
             return (header_safe(claim_text(value)),)
-        members = [claim_text(member) for member in value if member is not None]
-        if self.list == "repeat":
-            return tuple(header_safe(member) for member in members)
-        return (",".join(header_safe(member, in_list=True) for member in members),) if members else ()
+        members = tuple(header_safe(claim_text(member), in_list=True) for member in value if member is not None)
+        return members if self.list == "repeat" or not members else (",".join(members),)
 
 
 class FixedHeader(Settings):

@@ -26,8 +26,7 @@ class RequireScopes(Settings):
 
     def check(self, principal: Principal, now: float) -> None:
         held = principal.scopes
-        holds = all if self.match == "all" else any
-        if not holds(scope in held for scope in self.scopes):
+        if not (held.issuperset(self.scopes) if self.match == "all" else not held.isdisjoint(self.scopes)):
             missing = ", ".join(scope for scope in self.scopes if scope not in held)
             raise InsufficientScope(f"requires {self.match} of its scopes; missing: {missing}", scope=self.scopes)
 
@@ -63,7 +62,7 @@ class RequireClaim(Settings):
     def check(self, principal: Principal, now: float) -> None:
         found = claim_at(principal.claims, self.claim)
         if not self._holds(found):
-            raise RequirementNotMet(f"claim {'.'.join(self.claim)} is {_shown(found)}; {self._wanted()}")
+            raise RequirementNotMet(f"claim {'.'.join(self.claim)} is {_described(found)}; {self._wanted()}")
 
     def _holds(self, found: Any) -> bool:
         if self.exists is not None:
@@ -86,9 +85,14 @@ class RequireClaim(Settings):
         return f"must contain {_shown(self.contains)}"
 
 
-def _shown(value: Any) -> str:
-    text = json.dumps(value)
-    return "absent" if value is None else text if len(text) <= 80 else f"{text[:80]}…"
+def _shown(setting: Any) -> str:
+    return json.dumps(setting)
+
+
+def _described(claim: Any) -> str:
+    """Return what kind of value a claim has; the value itself is nobody's business in a log."""
+    kinds = {bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "a list"}
+    return "absent" if claim is None else kinds.get(type(claim), "an object")
 
 
 class RequirePrincipal(Settings):
@@ -119,11 +123,11 @@ class RequireAuthentication(Settings):
     def check(self, principal: Principal, now: float) -> None:
         acr = principal.claims.get("acr")
         if self.acr is not None and acr not in self.acr:
-            raise self._refusal(f"acr is {_shown(acr)}; must be one of {_shown(list(self.acr))}")
+            raise self._refusal(f"acr is {_described(acr)}; must be one of {_shown(list(self.acr))}")
         if self.max_age is not None:
             auth_time = principal.claims.get("auth_time")
             if isinstance(auth_time, bool) or not isinstance(auth_time, int | float):
-                raise self._refusal(f"auth_time is {_shown(auth_time)}; must be a time")
+                raise self._refusal(f"auth_time is {_described(auth_time)}; must be a time")
             if now - auth_time > self.max_age:
                 raise self._refusal(
                     f"authenticated {now - auth_time:.0f} s ago; at most {self.max_age:.0f} s are allowed"

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from gateway.model.errors import Refusal
 from gateway.model.principal import Principal
@@ -11,8 +11,7 @@ R = TypeVar("R")
 """The route. The engine fills it in; the model does not know what a route is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Allow(Generic[R]):
+class Allow(NamedTuple, Generic[R]):
     """Forward to the route's upstream as `target` (origin-form bytes), with `identity` header lines added."""
 
     route: R

@@ -26,7 +26,7 @@ class Challenge:
     resource_metadata: str | None = None
 
     def header(self, refusal: Refusal) -> str:
-        """Return the value of `WWW-Authenticate`; without credentials a bare challenge, without error (RFC 6750 §3.1)."""
+        """Return the value of `WWW-Authenticate`; to a request without credentials a bare one (RFC 6750 §3.1)."""
         attributes = {"realm": self.realm}
         if not isinstance(refusal, MissingCredentials):
             attributes |= {"error": refusal.error, "error_description": refusal.description}

@@ -1,29 +1,45 @@
-"""A host as requests name it, in one canonical form: lower case, without a trailing dot."""
+"""A host as requests name it, in one canonical form: lower case, without a trailing dot, IPv6 as in RFC 5952."""
 
 import re
-from dataclasses import dataclass
+from ipaddress import IPv6Address
+from typing import NamedTuple
 
 from gateway.model.errors import AmbiguousHost
 
-_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)\.?(?::([0-9]{1,5}))?")
+_HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)\.?(?::([0-9]{1,5}))?")
+_LONGEST = 253
+"""RFC 1035 §2.3.4."""
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
+class Host(NamedTuple):
     """`port` is as it was sent, or None. Routes match the name; the port takes no part."""
 
     name: str
     port: int | None = None
 
+    @property
+    def text(self) -> bytes:
+        """The host as it stands in a header."""
+        return self.name.encode() if self.port is None else b"%b:%d" % (self.name.encode(), self.port)
+
     def __str__(self) -> str:
-        return self.name if self.port is None else f"{self.name}:{self.port}"
+        return self.text.decode()
 
 
 def read_host(value: bytes) -> Host:
     """Return the host of a Host header or an authority (RFC 9110 §7.2). Raises AmbiguousHost."""
-    if not (match := _HOST.fullmatch(value.decode("latin-1"))) or len(match[1]) > 253:
+    if not (match := _HOST.fullmatch(value)) or match.end(1) > _LONGEST:
         raise AmbiguousHost("the Host header is not a host name")
-    port = None if match[2] is None else int(match[2])
+    name, digits = match.groups()
+    port = None if digits is None else int(digits)
     if port is not None and not 0 < port <= 65535:
         raise AmbiguousHost("the Host header has an impossible port")
-    return Host(match[1].lower(), port)
+    lower = name.lower().decode()
+    return Host(_ipv6(lower) if lower[0] == "[" else lower, port)
+
+
+def _ipv6(literal: str) -> str:
+    try:
+        return f"[{IPv6Address(literal[1:-1])}]"
+    except ValueError as error:
+        raise AmbiguousHost("the Host header is not an IPv6 address") from error

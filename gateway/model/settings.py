@@ -13,32 +13,32 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
 
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|)")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d|)")
 _SECONDS = {"ms": 0.001, "": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB|)")
+_SIZE = re.compile(r"([0-9]+)\s*(B|KiB|MiB|GiB|)")
 _BYTES = {"": 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 
 
 def _duration(value: Any) -> Any:
-    if isinstance(value, str):
-        if not (match := _DURATION.fullmatch(value.strip())):
-            raise ValueError("is not a duration; write 500ms, 10s, 5m, 1h or 1d")
+    if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
         return float(match[1]) * _SECONDS[match[2]]
+    if isinstance(value, str | bool):
+        raise ValueError("is not a duration; write 500ms, 10s, 5m, 1h or 1d")  # noqa: TRY004 - pydantic reports it
     return value
 
 
 def _size(value: Any) -> Any:
-    if isinstance(value, str):
-        if not (match := _SIZE.fullmatch(value.strip())):
-            raise ValueError("is not a size; write 512, 8KiB, 10MiB or 1GiB")
+    if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
         return int(match[1]) * _BYTES[match[2]]
+    if isinstance(value, str | bool):
+        raise ValueError("is not a size; write 512, 8KiB, 10MiB or 1GiB")  # noqa: TRY004 - pydantic reports it
     return value
 
 
 Seconds = Annotated[
     float,
     BeforeValidator(_duration),
-    Field(ge=0),
+    Field(ge=0, allow_inf_nan=False),
     WithJsonSchema({"type": ["number", "string"], "description": "A duration: 500ms, 10s, 5m, 1h, 1d"}),
 ]
 ByteSize = Annotated[

@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,11 @@ class TargetAddress:
         return str(self.address) if self.address.path else f"{self.scheme}://{self.address}"
 
 
-_HOST_PORT = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9._-]*)):(?P<port>\d{1,5})")
+_HOST_PORT = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9._-]*)):(?P<port>[0-9]{1,5})")
+_TARGET = re.compile(
+    r"(?P<scheme>https?)://(?:\[(?P<v6>[0-9a-f:.]+)\]|(?P<host>[a-z0-9._-]+))(?::(?P<port>[0-9]{1,5}))?(?P<rest>[/?#].*)?",
+    re.IGNORECASE,
+)
 
 
 def parse_address(text: str) -> Address:
@@ -54,15 +57,15 @@ def parse_target(text: str) -> TargetAddress:
     """Read `http://host[:port]`, `https://host[:port]` or `unix:/path`. Raises ValueError."""
     if text.startswith("unix:"):
         return TargetAddress("http", Address(path=_socket_path(text)))
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if not (match := _TARGET.fullmatch(text)) or not 0 < int(match["port"] or 80) <= 65535:
         raise ValueError(
             f'"{text}" is not a target; write http://127.0.0.1:9000, https://orders.internal or unix:/run/app.sock'
         )
-    if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username is not None:
+    if match["rest"] not in (None, "/"):
         raise ValueError(f'"{text}" must end after the port; use rewrite on the route to change paths')
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    return TargetAddress("https" if parts.scheme == "https" else "http", Address(host=parts.hostname, port=port))
+    scheme: Literal["http", "https"] = "https" if match["scheme"].lower() == "https" else "http"
+    port = int(match["port"] or (443 if scheme == "https" else 80))
+    return TargetAddress(scheme, Address(host=(match["v6"] or match["host"]).lower(), port=port))
 
 
 def _socket_path(text: str) -> str:

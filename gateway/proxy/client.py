@@ -6,6 +6,7 @@ held meanwhile. A hold has a reason; reading goes on when the last one is releas
 
 import asyncio
 import socket
+import struct
 from collections import deque
 from math import inf
 from time import monotonic
@@ -35,6 +36,8 @@ _LINGER = 2.0
 _PROBE = 0.5
 """Seconds between two looks whether a client that we do not read from is still there."""
 _HOLDS_OF_A_RELAY = frozenset({"deciding", "connecting", "upstream"})
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+"""`SO_LINGER` of no time."""
 _CLOSE_WAIT, _CLOSED = 8, 7
 """States of a TCP connection in Linux's `TCP_INFO`."""
 
@@ -111,7 +114,7 @@ class ClientConnection(asyncio.Protocol):
         if not is_listening or self._is_closing or self._secure:
             return False
         self._is_half_closed = True
-        self._taken_at = monotonic()
+        self._taken, self._taken_at = self._written - self.transport.get_write_buffer_size(), monotonic()
         self._rearm()
         return True
 
@@ -227,6 +230,13 @@ class ClientConnection(asyncio.Protocol):
         """Close at once. The client sees that something was cut."""
         self.transport.abort()
         self.connection_lost(None)
+
+    def reset(self) -> None:
+        """Close at once, with a reset: a client that takes a closed connection for the end sees the cut too."""
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None and sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self.abort()
 
     # --- one relay after the other
 

@@ -76,7 +76,7 @@ def request_head(
 
 def _host(request: InboundRequest, upstream: UpstreamSpec, authority: bytes) -> bytes:
     if upstream.host == "preserve" and request.host is not None:
-        return str(request.host).encode()
+        return request.host.text
     return authority if upstream.host in ("target", "preserve") else upstream.host.encode()
 
 

@@ -465,7 +465,10 @@ class Relay:
         """The answer cannot be completed: the client must see that it was cut."""
         self._leave()
         self._finish()
-        self._client.abort()
+        if self._answer_framing is Framing.CLOSE:
+            self._client.reset()
+        else:
+            self._client.abort()
 
     def _leave(self) -> None:
         """Let go of the upstream, wherever we are with it."""

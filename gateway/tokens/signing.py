@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -37,10 +38,13 @@ class SigningKey:
 
 
 def signing_key(pem: bytes) -> SigningKey:
-    """Return the key in an unencrypted PEM file: Ed25519, P-256, P-384, P-521, or RSA of at least 2048 bits. Raises UnusableKey."""
+    """Return the key in an unencrypted PEM file: Ed25519, P-256, P-384, P-521, or RSA of at least 2048 bits.
+
+    Raises UnusableKey.
+    """
     try:
         private_key = load_pem_private_key(pem, password=None)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise UnusableKey("is not an unencrypted PEM private key") from error
     if isinstance(private_key, ed25519.Ed25519PrivateKey):
         return _with_public_half(private_key, "EdDSA")

@@ -1,0 +1,95 @@
+import json
+from base64 import b64encode
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, x25519
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+
+from gateway.tokens.signing import UnusableKey, signing_key
+from gateway.tokens.thumbprint import thumbprint
+from tests.minting import NOW, make_key
+
+
+@pytest.mark.parametrize("algorithm", ["EdDSA", "ES256", "ES384", "ES512", "RS256"])
+def test_a_key_signs_with_the_one_algorithm_that_fits_it(algorithm: str) -> None:
+    key = signing_key(make_key(algorithm).private_pem())
+    token = key.sign({"sub": "alice", "exp": NOW}, typ="JWT")
+    assert jwt.get_unverified_header(token) == {"alg": algorithm, "typ": "JWT", "kid": key.kid}
+    payload = jwt.api_jws.decode(token, jwt.PyJWK(dict(key.jwk)).key, [algorithm])
+    assert json.loads(payload) == {"sub": "alice", "exp": NOW}
+
+
+@pytest.mark.parametrize("algorithm", ["EdDSA", "ES256", "ES384", "ES512", "RS256"])
+def test_only_the_public_half_is_published(algorithm: str) -> None:
+    """C150."""
+    key = signing_key(make_key(algorithm).private_pem())
+    assert not {"d", "p", "q", "dp", "dq", "qi", "k", "oth", "key_ops"} & key.jwk.keys()
+    assert {name: key.jwk[name] for name in ("kid", "alg", "use")} == {"kid": key.kid, "alg": algorithm, "use": "sig"}
+    assert key.kid == thumbprint(key.jwk)
+
+
+def test_the_same_key_has_the_same_name_everywhere() -> None:
+    pem = make_key("EdDSA").private_pem()
+    assert signing_key(pem).kid == signing_key(pem).kid
+    assert signing_key(pem).kid != signing_key(make_key("EdDSA", "other").private_pem()).kid
+
+
+def pem(key: Any, password: bytes | None = None) -> bytes:
+    protection = BestAvailableEncryption(password) if password else NoEncryption()
+    written: bytes = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, protection)
+    return written
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"not a key",
+        b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+        make_key("EdDSA").public_pem(),
+        pem(make_key("EdDSA").private, b"password"),
+    ],
+    ids=["empty", "text", "garbage", "public", "encrypted"],
+)
+def test_what_is_no_unencrypted_private_key_is_refused(content: bytes) -> None:
+    with pytest.raises(UnusableKey, match="is not an unencrypted PEM private key"):
+        signing_key(content)
+
+
+def test_a_curve_that_the_library_does_not_know_is_refused() -> None:
+    known = ec.generate_private_key(ec.SECP256R1()).private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    prime256v1, unknown = bytes.fromhex("06082a8648ce3d030107"), bytes.fromhex("06082a8648ce3d03017f")
+    assert prime256v1 in known
+    content = b64encode(known.replace(prime256v1, unknown))
+    with pytest.raises(UnusableKey):
+        signing_key(b"-----BEGIN PRIVATE KEY-----\n" + content + b"\n-----END PRIVATE KEY-----\n")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        make_key("RS256", bits=1024).private,
+        make_key("ES256K").private,
+        make_key("Ed448").private,
+        dsa.generate_private_key(1024),
+        x25519.X25519PrivateKey.generate(),
+    ],
+    ids=["RSA 1024", "secp256k1", "Ed448", "DSA", "X25519"],
+)
+def test_a_weak_or_foreign_key_never_signs(key: Any) -> None:
+    """C61, RFC 7518 §3.3."""
+    with pytest.raises(UnusableKey, match="is not an Ed25519, P-256, P-384, P-521 or RSA"):
+        signing_key(pem(key))
+
+
+def test_a_private_key_does_not_show() -> None:
+    key = make_key("EdDSA")
+    secret = key.private.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
+    assert secret.hex() not in repr(signing_key(key.private_pem()))
