@@ -4,16 +4,17 @@ import argparse
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from gateway.commands.table import table
-from gateway.config.compile import CompileMistakes, compile_config
-from gateway.config.load import Loaded, load_config
+from gateway.config.compile import CompileMistakes, Snapshot, compile_config
+from gateway.config.load import load_config
 from gateway.config.mistakes import ConfigMistakes
 from gateway.config.schema import Config, RouteSettings
 from gateway.engine.paths import path_pattern
+from gateway.engine.routes import RouteTable
 from gateway.mechanisms.base import offline_resources
 from gateway.mechanisms.policies import (
     PolicySettings,
@@ -38,24 +39,41 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 def run(arguments: argparse.Namespace) -> int:
     try:
-        config = checked(arguments.config, os.environ).config
+        snapshot = checked(arguments.config, os.environ)
     except ConfigMistakes as mistakes:
         print(mistakes, file=sys.stderr)
         return 1
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    print(routes_table(config, width))
-    print(f"\n{summary(arguments.config, config)}")
+    print(routes_table(snapshot.config, width))
+    for note in notes(snapshot.routes):
+        print(f"\nnote: {note}")
+    print(f"\n{summary(arguments.config, snapshot.config)}")
     return 0
 
 
-def checked(file: Path, environment: Mapping[str, str]) -> Loaded:
-    """Return a configuration that also compiles: its files can be read, its keys are usable. Raises ConfigMistakes."""
+def checked(file: Path, environment: Mapping[str, str]) -> Snapshot:
+    """Return what a configuration compiles to: its files can be read, its keys are usable. Raises ConfigMistakes."""
     loaded = load_config(file, environment)
     try:
-        compile_config(loaded.config, offline_resources(file.parent))
+        return compile_config(loaded.config, offline_resources(file.parent))
     except CompileMistakes as error:
         raise ConfigMistakes(loaded.mistake(path, message) for path, message in error.mistakes) from error
-    return loaded
+
+
+def notes(table: RouteTable) -> Iterator[str]:
+    """Yield what is no mistake, but may not be meant: a path that is protected, beside one that is not."""
+    for route in table.routes:
+        if route.access == "public" or route.path.rest or None in route.path.segments:
+            continue
+        path = route.path.literal_prefix or "/"
+        beside = path.removesuffix("/") if path.endswith("/") else f"{path}/"
+        host = route.hosts[0].removeprefix("*.") if route.hosts else ""
+        other = table.find(host, route.methods[0] if route.methods else "GET", beside) if beside else None
+        if other is not None and other.access == "public":
+            yield (
+                f"{route.id} protects {path}, but {beside} is taken by the public route {other.id}; "
+                f'"{path.rstrip("/")}/**" protects both'
+            )
 
 
 def routes_table(config: Config, width: int | None) -> str:

@@ -248,7 +248,7 @@ def _route(settings: RouteSettings, config: Config, parts: _Parts) -> Route:
         allow_several_credentials=settings.allow_several_credentials,
         policies=settings.require,
         mutators=tuple(_mutator(mutator, config, parts.identity_key) for mutator in inject),
-        inject_key="\n".join(mutator.model_dump_json() for mutator in inject),
+        inject_key=_inject_key(inject, config, parts.identity_key),
         forward_token=settings.forward_token,
         rewrite=_rewrite(settings.rewrite),
         encoded_slashes=settings.encoded_slashes,
@@ -262,6 +262,12 @@ def _route(settings: RouteSettings, config: Config, parts: _Parts) -> Route:
 
 def _sources(settings: RouteSettings, config: Config) -> tuple[TokenSourceSettings, ...]:
     return settings.token_from or config.token_from
+
+
+def _inject_key(inject: tuple[MutatorSettings, ...], config: Config, key: SigningKey | None) -> str:
+    """Return a text that is the same for routes that inject the same, now and after a reload."""
+    signer = "" if config.identity is None or key is None else f"{config.identity.issuer} {key.kid}"
+    return "\n".join((config.headers.principal_type, signer, *(mutator.model_dump_json() for mutator in inject)))
 
 
 def _mutator(settings: MutatorSettings, config: Config, key: SigningKey | None) -> Mutator:

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema, model_validator
 
 from gateway.engine.paths import host_pattern, path_pattern
 from gateway.mechanisms.authenticators import AuthenticatorSettings
 from gateway.mechanisms.mutators import MutatorSettings
 from gateway.mechanisms.policies import PolicySettings
 from gateway.mechanisms.sources import TokenSourceSettings
-from gateway.model.settings import ByteSize, FilePath, HeaderName, Seconds, Settings
+from gateway.model.settings import ByteSize, FilePath, HeaderName, OriginOrAny, Seconds, Settings
 from gateway.model.upstream import Address, TargetAddress, parse_address, parse_target
 from gateway.telemetry.log import LogSettings
 
@@ -201,7 +201,7 @@ class Match(Settings):
 class Cors(Settings):
     """Cross-origin requests from browsers."""
 
-    origins: Annotated[tuple[str, ...], Field(min_length=1)]
+    origins: Annotated[tuple[OriginOrAny, ...], Field(min_length=1)]
     """Origins that may read answers: `https://app.example.com`, or `*` for any (then without credentials)."""
     credentials: bool = False
     """Allow cookies and `Authorization` set by the browser (`Access-Control-Allow-Credentials`)."""
@@ -226,12 +226,25 @@ class Cors(Settings):
         return self
 
 
+def _canonical_prefix(prefix: str) -> str:
+    if prefix in ("", "/"):
+        return ""
+    pattern = path_pattern(prefix.removesuffix("/"))
+    if pattern.rest or None in pattern.segments:
+        raise ValueError(f'"{prefix}" must be a plain path, without {{…}} and **')
+    return pattern.literal_prefix
+
+
+PathPrefix = Annotated[str, AfterValidator(_canonical_prefix)]
+"""A plain path, in canonical form and without its last slash."""
+
+
 class Rewrite(Settings):
     """What becomes of the path on the way to the upstream. Exactly one of the two."""
 
-    strip_prefix: str | None = None
+    strip_prefix: PathPrefix | None = None
     """`/api`: `/api/orders` becomes `/orders`."""
-    replace_prefix: tuple[str, str] | None = None
+    replace_prefix: tuple[PathPrefix, PathPrefix] | None = None
     """`[/api, /v2]`: `/api/orders` becomes `/v2/orders`."""
 
     @model_validator(mode="after")

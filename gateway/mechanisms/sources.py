@@ -10,7 +10,7 @@ from pydantic import Discriminator, Field, Tag
 from gateway.mechanisms.base import Credentials
 from gateway.model.errors import CrossSiteRequest, MalformedCredentials, SeveralCredentials
 from gateway.model.request import InboundRequest
-from gateway.model.settings import HeaderName, Settings
+from gateway.model.settings import HeaderName, Origin, Settings
 
 _TOKEN68 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
 """RFC 9110 §11.2; equal signs may follow."""
@@ -67,7 +67,7 @@ class CookieSource(Settings):
 
     cookie: Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
     """The cookie's name."""
-    origins: frozenset[str] = frozenset()
+    origins: frozenset[Origin] = frozenset()
     """Origins whose pages may send unsafe requests with the cookie, for example `https://app.example.com`."""
 
     @property

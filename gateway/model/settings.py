@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 
 class Settings(BaseModel):
@@ -71,6 +71,21 @@ HEADER_NAME = r"^[A-Za-z0-9!#$%&'*+.^`|~-]+$"
 """RFC 9110 §5.1 token, without the underscore: WSGI and CGI servers cannot tell `X_User` from `X-User`."""
 
 HeaderName = Annotated[str, Field(pattern=HEADER_NAME, max_length=128)]
+
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+
+
+def _origin(value: str) -> str:
+    if not _ORIGIN.fullmatch(value):
+        raise ValueError("is not an origin; write https://app.example.com, in lower case and without a path")
+    return value
+
+
+Origin = Annotated[str, AfterValidator(_origin)]
+"""RFC 6454 §6.1, as browsers send it: scheme, host and port, in lower case and without a path."""
+
+OriginOrAny = Annotated[str, AfterValidator(lambda value: value if value == "*" else _origin(value))]
+"""An origin, or `*` for any."""
 
 FilePath = Annotated[
     Path,

@@ -125,11 +125,19 @@ class RemoteKeys:
         usable = self.fetched_at is not None and now - self.fetched_at < self._timing.max_stale
         if usable and (found := self._keys.candidates(kid, alg)):
             return found
-        if self._is_fetching() or now - self._tried_at >= self._timing.cooldown:
-            return Pending(self.refresh)
+        if self._may_tell(now):
+            return Pending(self._wait_for_news)
         if not usable or self._last_failed:
             raise KeysUnavailable("the last fetch of the issuer's keys failed")
         raise UnknownKey(f"the issuer has no key that fits this kid and alg {alg!r}")
+
+    async def _wait_for_news(self) -> None:
+        """Wait for a fetch, unless one has ended since the look-up: then ask again, within the cool-down."""
+        if self._may_tell(self._clock()):
+            await self.refresh()
+
+    def _may_tell(self, now: float) -> bool:
+        return self._is_fetching() or now - self._tried_at >= self._timing.cooldown
 
     async def refresh(self) -> None:
         """Fetch the keys, or wait for the fetch that is under way. Never raises.

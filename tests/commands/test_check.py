@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from gateway import __version__
 from gateway.cli import COMMANDS, main
-from gateway.commands.check import checked, in_words, routes_table
+from gateway.commands.check import checked, in_words, notes, routes_table
 from gateway.commands.table import table
 from gateway.config.load import load_text
 from gateway.config.mistakes import ConfigMistakes
@@ -59,7 +59,24 @@ def test_the_routes_are_shown_as_they_work_with_the_most_specific_first(
     output = capsys.readouterr()
     assert output.err == ""
     summary = f"{file} is valid: 7 routes, 1 upstream, 1 authenticator, 1 listener"
-    assert output.out == f"{GOOD_TABLE}\n{summary}\n"
+    assert output.out.startswith(GOOD_TABLE)
+    assert output.out.endswith(f"\n{summary}\n")
+
+
+def test_a_protected_path_beside_a_public_one_is_pointed_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", str(written(tmp_path, GOOD))]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+    assert lines == [
+        'note: any protects /a, but /a/ is taken by the public route rest; "/a/**" protects both',
+        'note: exact protects /a, but /a/ is taken by the public route rest; "/a/**" protects both',
+    ]
+
+
+def test_a_protected_path_with_a_slash_is_compared_with_the_one_without(tmp_path: Path) -> None:
+    snapshot = checked(written(tmp_path, GOOD.replace("path: /orders/export", "path: /export/")), {})
+    assert any("/export/, but /export is taken by the public route rest" in note for note in notes(snapshot.routes))
 
 
 def test_every_mistake_is_on_standard_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -342,3 +342,22 @@ def test_arbitrary_data_in_any_section_raises_nothing_but_mistakes(section: str,
     except ConfigMistakes as error:
         found = error.mistakes
         assert found
+
+
+@pytest.mark.parametrize(
+    ("rewrite", "message"),
+    [
+        ("{strip_prefix: orders}", 'strip_prefix: "orders" must begin with a slash'),
+        ("{strip_prefix: /orders/**}", 'strip_prefix: "/orders/**" must be a plain path, without {…} and **'),
+        ("{replace_prefix: [/orders, '/a/../b']}", "replace_prefix[1]: "),
+        ("{replace_prefix: [/orders, '/v 2']}", "replace_prefix[1]: "),
+    ],
+)
+def test_a_rewritten_path_cannot_become_ambiguous(rewrite: str, message: str) -> None:
+    [mistake] = mistakes(GOOD.replace("    upstream: orders\n", f"    upstream: orders\n    rewrite: {rewrite}\n", 1))
+    assert f"rewrite.{message}" in mistake
+
+
+def test_an_origin_is_written_as_browsers_send_it() -> None:
+    [mistake] = mistakes("cors: {origins: ['https://App.example/']}\n" + GOOD)
+    assert mistake.endswith("is not an origin; write https://app.example.com, in lower case and without a path")
