@@ -1,6 +1,5 @@
 """Message heads as bytes: what is written to an upstream and to a client. RFC 9112 §2."""
 
-import re
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import NamedTuple
@@ -14,7 +13,6 @@ from gateway.model.request import Header, InboundRequest
 
 _MEMO_SIZE = 4096
 _STATUS_LINES = {status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
-_REASON = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 
 
 class Framing(Enum):
@@ -91,98 +89,102 @@ def wanted_upgrade(request: InboundRequest, route: Route) -> bytes | None:
     return protocol if protocol in route.upgrades else None
 
 
-class AnswerShape(NamedTuple):
-    """What an answer's head says about its body and its connection. `listed`: the headers that `Connection` names."""
+class AnswerHead(NamedTuple):
+    """An answer's head as it was read: the end of its body, the end of its connection, and the lines to pass on."""
 
     framing: Framing
     closes: bool
-    listed: frozenset[bytes]
+    lines: bytes
 
 
+class _Role(Enum):
+    """What a header of an answer means to the connection, beside what it means to the client."""
+
+    CONNECTION = auto()
+    LENGTH = auto()
+    CODING = auto()
+    CORS = auto()
+
+
+_ROLES = {
+    b"connection": _Role.CONNECTION,
+    b"content-length": _Role.LENGTH,
+    b"transfer-encoding": _Role.CODING,
+}
 _NOTHING: frozenset[bytes] = frozenset()
+_KEEP_ALIVE = frozenset({b"keep-alive"})
 _NEVER_LISTED = frozenset({b"content-length", b"content-type", b"set-cookie", b"cache-control"})
 """Headers that an upstream's `Connection` cannot take away."""
 
 
-def answer_shape(status: int, version: str, headers: list[Header], *, is_head: bool) -> AnswerShape:
-    """Return the shape of a final answer (RFC 9112 §6.3, §9.3). Raises UpstreamMalformed."""
-    length, codings, options = False, [], _NOTHING
-    for name, value in headers:
-        match len(name):  # most headers are told apart by their length alone
-            case 10 if name.lower() == b"connection":
-                options |= {option.strip(b" \t").lower() for option in value.split(b",")}
-            case 14 if name.lower() == b"content-length":
-                length = True
-            case 17 if name.lower() == b"transfer-encoding":
-                codings.append(value.lower())
-    framing = _answer_framing(status, codings, has_length=length, is_head=is_head)
-    keeps_alive = b"close" not in options and (version == "1.1" or b"keep-alive" in options)
-    return AnswerShape(framing, framing is Framing.CLOSE or not keeps_alive, options - _NEVER_LISTED)
+class AnswerHeads:
+    """Reads the heads of answers. Remembers what becomes of each header name."""
+
+    def __init__(self) -> None:
+        self._memo: dict[bytes, tuple[bytes, _Role | None]] = {}
+
+    def read(
+        self, status: int, version: str, headers: list[Header], *, is_head: bool = False, marks_cors: bool = False
+    ) -> AnswerHead:
+        """Return the head of an answer (RFC 9112 §6.3, §9.3). Raises UpstreamMalformed.
+
+        With `marks_cors` the upstream's own CORS headers are not passed on.
+        """
+        memo = self._memo
+        lines: list[bytes] = []
+        found: dict[_Role, list[bytes]] = {}
+        for name, value in headers:
+            prefix, role = memo.get(name) or self._classify(name)
+            if role is not None:
+                found.setdefault(role, []).append(value)
+                if role is _Role.CORS and marks_cors:
+                    continue
+            if prefix:
+                lines.append(prefix + value + b"\r\n")
+        framing = _answer_framing(status, found, is_head=is_head)
+        options = _options(found[_Role.CONNECTION]) if _Role.CONNECTION in found else _NOTHING
+        if not _KEEP_ALIVE.issuperset(options):
+            lines = [line for line in lines if line.partition(b":")[0].lower() not in options - _NEVER_LISTED]
+        keeps_alive = b"close" not in options and (version == "1.1" or b"keep-alive" in options)
+        return AnswerHead(framing, framing is Framing.CLOSE or not keeps_alive, b"".join(lines))
+
+    def _classify(self, name: bytes) -> tuple[bytes, _Role | None]:
+        lower = name.lower()
+        role = _ROLES.get(lower, _Role.CORS if lower.startswith(b"access-control-") else None)
+        kind = (b"" if lower in HOP_BY_HOP else name + b": "), role
+        if len(self._memo) < _MEMO_SIZE:
+            self._memo[name] = kind
+        return kind
 
 
-def _answer_framing(status: int, codings: list[bytes], *, has_length: bool, is_head: bool) -> Framing:
+def _options(values: list[bytes]) -> frozenset[bytes]:
+    return frozenset(option.strip(b" \t").lower() for value in values for option in value.split(b","))
+
+
+def _answer_framing(status: int, found: dict[_Role, list[bytes]], *, is_head: bool) -> Framing:
+    codings = [coding.lower() for coding in found.get(_Role.CODING, ())]
     if codings and codings != [b"chunked"]:
         raise UpstreamMalformed("the upstream used a transfer coding other than chunked")
     if is_head or status in (204, 304):
         return Framing.NONE
     if codings:
         return Framing.CHUNKED
-    return Framing.LENGTH if has_length else Framing.CLOSE
+    return Framing.LENGTH if _Role.LENGTH in found else Framing.CLOSE
 
 
-class ResponseHeads:
-    """Turns an upstream's answer head into the one the client gets. Remembers what becomes of each header name."""
-
-    def __init__(self) -> None:
-        self._memo: dict[bytes, bytes] = {}
-
-    def head(
-        self,
-        status: int,
-        reason: bytes,
-        headers: list[Header],
-        extra: bytes,
-        *,
-        listed: frozenset[bytes] = _NOTHING,
-        marks_cors: bool = False,
-    ) -> bytes:
-        """Return the head; `extra` lines are added, headers named in `listed` dropped.
-
-        With `marks_cors` the upstream's own CORS headers are dropped.
-        """
-        memo = self._memo
-        line = _STATUS_LINES.get(status)
-        if line is None or not line.endswith(reason, 13, -2):
-            line = b"HTTP/1.1 %d %s\r\n" % (status, reason if _REASON.fullmatch(reason) else b"")
-        lines = [line]
-        for name, value in headers:
-            prefix = memo.get(name)
-            if prefix is None:
-                prefix = self._classify(name)
-            if prefix and (not listed or name.lower() not in listed):
-                if marks_cors and prefix[:15].lower() == b"access-control-":
-                    continue
-                lines.append(prefix + value + b"\r\n")
-        lines.append(extra)
-        lines.append(b"\r\n")
-        return b"".join(lines)
-
-    def _classify(self, name: bytes) -> bytes:
-        prefix = b"" if name.lower() in HOP_BY_HOP else name + b": "
-        if len(self._memo) < _MEMO_SIZE:
-            self._memo[name] = prefix
-        return prefix
+def status_line(status: int) -> bytes:
+    """Return the first line of an answer. Reason phrases mean nothing (RFC 9112 §4): it has the usual one."""
+    return _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
 
 
 def own_response(
     status: int, date: bytes, headers: tuple[tuple[str, str], ...], body: bytes, *, is_head: bool, closes: bool
 ) -> bytes:
     """Return a whole answer in the gateway's own name. `date` is a `Date` line (RFC 9110 §6.6.1)."""
-    line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
     fields = "".join(f"{name}: {value}\r\n" for name, value in headers).encode("latin-1")
     length = b"" if status == 204 else b"Content-Length: %d\r\n" % len(body)
     connection = b"Connection: close\r\n" if closes else b""
-    return b"".join((line, date, fields, length, connection, b"\r\n", b"" if is_head else body))
+    return b"".join((status_line(status), date, fields, length, connection, b"\r\n", b"" if is_head else body))
 
 
 def as_lines(headers: tuple[tuple[str, str], ...]) -> bytes:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from gateway.config.compile import Snapshot, UpstreamSpec
 from gateway.model.clock import Clock
 from gateway.proxy.deadlines import Deadlines
-from gateway.proxy.heads import ResponseHeads
+from gateway.proxy.heads import AnswerHeads
 from gateway.proxy.pool import UpstreamPool
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class DataPlane:
         self.loop = loop
         self.clock = clock
         self.deadlines = Deadlines(loop)
-        self.response_heads = ResponseHeads()
+        self.answer_heads = AnswerHeads()
         self.is_draining = False
         self.connections: set[ClientConnection] = set()
         self.connections_total = 0

@@ -26,12 +26,13 @@ from gateway.model.faces import face
 from gateway.model.principal import Principal
 from gateway.model.request import Header, InboundRequest
 from gateway.proxy.heads import (
-    AnswerShape,
+    AnswerHead,
     Framing,
     as_lines,
     expects_continue,
     own_response,
     request_head,
+    status_line,
     wanted_upgrade,
 )
 from gateway.proxy.pool import UpstreamPool
@@ -286,33 +287,30 @@ class Relay:
     def answer_interim(self, status: int, headers: list[Header]) -> None:
         """A 1xx answer: passed on to those who can understand it (RFC 9110 §15.2)."""
         if self.request.version == "1.1" and (status != 100 or expects_continue(self.request)):
-            head = self._client.plane.response_heads.head(status, b"", headers, b"")
-            self._client.send(head)
+            head = self._client.plane.answer_heads.read(status, "1.1", headers)
+            self._client.send(status_line(status) + head.lines + b"\r\n")
             self._client.flush()
 
-    def answer_head(self, status: int, reason: bytes, headers: list[Header], shape: AnswerShape) -> None:
+    def answer_head(self, status: int, version: str, headers: list[Header]) -> AnswerHead:
         """The head of the answer. A body without announced end is chunked for HTTP/1.1 clients: they see a cut."""
         client = self._client
+        cors = self.route.cors if self.route is not None else None
+        marks_cors = cors is not None and cors.answers_preflight
+        head = client.plane.answer_heads.read(status, version, headers, is_head=self.is_head, marks_cors=marks_cors)
         self.status = status
         self.answered_at = monotonic()
         is_old = self.request.version == "1.0"
-        self._answer_framing = shape.framing
-        if shape.framing in (Framing.CHUNKED, Framing.CLOSE):
+        self._answer_framing = head.framing
+        if head.framing in (Framing.CHUNKED, Framing.CLOSE):
             self._answer_framing = Framing.CLOSE if is_old else Framing.CHUNKED
         self._answer_closes = (
             not (self.keeps_alive and self.request_complete)
             or self._answer_framing is Framing.CLOSE
             or client.plane.is_draining
         )
-        extra = self._answer_lines(is_old=is_old)
-        cors = self.route.cors if self.route is not None else None
-        marks_cors = cors is not None and cors.answers_preflight
-        if cors is not None and marks_cors:
-            extra += as_lines(cors.readable(self.request))
-        head = client.plane.response_heads.head(
-            status, reason, headers, extra, listed=shape.listed, marks_cors=marks_cors
-        )
-        client.send(head)
+        readable = as_lines(cors.readable(self.request)) if cors is not None and marks_cors else b""
+        client.send(b"".join((status_line(status), head.lines, readable, self._answer_lines(is_old=is_old), b"\r\n")))
+        return head
 
     def _answer_lines(self, *, is_old: bool) -> bytes:
         lines = b"Transfer-Encoding: chunked\r\n" if self._answer_framing is Framing.CHUNKED else b""
@@ -395,8 +393,9 @@ class Relay:
         self.status = 101
         self.answered_at = monotonic()
         protocol = next((value for name, value in headers if name.lower() == b"upgrade"), b"")
-        extra = b"Connection: Upgrade\r\nUpgrade: " + protocol + b"\r\n"
-        client.send(client.plane.response_heads.head(101, b"", headers, extra))
+        head = client.plane.answer_heads.read(101, "1.1", headers)
+        upgrade = b"Connection: Upgrade\r\nUpgrade: " + protocol + b"\r\n\r\n"
+        client.send(status_line(101) + head.lines + upgrade)
         client.flush()
         self.tunnel = Tunnel(self, client, upstream, self.idle_timeout, self._token_ends_at())
         client.become_tunnel(self.tunnel)

@@ -13,7 +13,7 @@ import httptools
 
 from gateway.model.errors import FirstByteTimeout, IdleTimeout, Refusal, UpstreamClosed, UpstreamMalformed
 from gateway.model.request import Header
-from gateway.proxy.heads import AnswerShape, Framing, answer_shape
+from gateway.proxy.heads import AnswerHead, Framing
 
 if TYPE_CHECKING:
     from gateway.proxy.pool import PooledTarget, UpstreamPool
@@ -38,7 +38,7 @@ class Borrower(Protocol):
     def upstream_ready(self, connection: "UpstreamConnection") -> None: ...
     def upstream_failed(self, error: Refusal, connection: "UpstreamConnection | None") -> None: ...
     def answer_interim(self, status: int, headers: list[Header]) -> None: ...
-    def answer_head(self, status: int, reason: bytes, headers: list[Header], shape: AnswerShape) -> None: ...
+    def answer_head(self, status: int, version: str, headers: list[Header]) -> AnswerHead: ...
     def answer_body(self, data: bytes) -> None: ...
     def answer_end(self) -> None: ...
     def answer_flush(self) -> None: ...
@@ -74,7 +74,6 @@ class UpstreamConnection(asyncio.Protocol):
     def _reset(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
         self._headers: list[Header] = []
-        self._reason = b""
         self._status = 0
         self._framing = Framing.NONE
         self._head_bytes = 0
@@ -250,7 +249,6 @@ class UpstreamConnection(asyncio.Protocol):
             self._reset()  # llhttp cannot be told that the request was HEAD, and waits for a body
             return
         self._headers = []
-        self._reason = b""
         self._head_bytes = self._interim = 0
         self._answered = self._doubtful = self.answer_began = False
 
@@ -268,10 +266,6 @@ class UpstreamConnection(asyncio.Protocol):
         if self._answered:
             self._doubtful = True  # a second answer, which nobody asked for
         self._headers = []
-        self._reason = b""
-
-    def on_status(self, reason: bytes) -> None:
-        self._reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.answer_began and not self._doubtful:
@@ -291,10 +285,8 @@ class UpstreamConnection(asyncio.Protocol):
             if self._interim > _INTERIM_ANSWERS:
                 raise UpstreamMalformed("too many interim answers")
             return
-        shape = answer_shape(status, version, self._headers, is_head=relay.is_head)
-        self._framing, self._closes = shape.framing, shape.closes
+        self._framing, self._closes, _ = relay.answer_head(status, version, self._headers)
         self.answer_began = True
-        relay.answer_head(status, self._reason, self._headers, shape)
         if relay.is_head:
             self._answered = True
 
