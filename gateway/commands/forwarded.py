@@ -8,7 +8,7 @@ from gateway.engine.routes import Route
 from gateway.mechanisms.mutators import IdentityToken
 from gateway.model.decision import Allow
 from gateway.model.request import InboundRequest
-from gateway.proxy.heads import request_framing, request_head
+from gateway.proxy.heads import granted_upgrade, request_framing, request_head
 
 NEW_REQUEST_ID = "made-anew-for-each-request"
 _ALWAYS_HIDDEN = frozenset({"authorization", "proxy-authorization", "cookie", "sec-websocket-protocol"})
@@ -31,7 +31,9 @@ def forwarded(snapshot: Snapshot, request: InboundRequest, allow: Allow[Route]) 
     spec = snapshot.upstreams[allow.route.upstream]
     request_id = snapshot.forwarding.request_id(request, NEW_REQUEST_ID)
     framing, _ = request_framing(request)
-    head = request_head(request, framing, allow, snapshot, spec, spec.targets[0].authority.encode(), request_id)
+    upgrade = granted_upgrade(request, framing, allow.route)
+    authority = spec.targets[0].authority.encode()
+    head = request_head(request, framing, upgrade, allow, snapshot, spec, authority, request_id)
     first, *lines = head.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
     hidden = _hidden(request, allow.route)
     return Forwarded(

@@ -241,9 +241,16 @@ class ClientConnection(asyncio.Protocol):
     # --- one relay after the other
 
     def _enqueue(self, relay: Relay) -> None:
-        if not self._is_closing:
+        if self._is_closing:
+            return
+        if self._relay is not None or self._queue:
             self._queue.append(relay)
             self._pump()
+            return
+        self._relay = relay
+        relay.begin()
+        if self._relay is relay:
+            self._rearm()
 
     def relay_ended(self, relay: Relay, *, closes: bool) -> None:
         """The answer is written: close, throw away the rest of the request, or begin with the next one."""
@@ -417,7 +424,7 @@ class ClientConnection(asyncio.Protocol):
             raise OversizedTarget(f"more than {self.plane.limits.target_bytes} bytes")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_head and not self._is_muted:  # what comes later is a trailer: dropped
+        if self._in_head:  # what comes later is a trailer: dropped
             self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:

@@ -42,13 +42,16 @@ def request_framing(request: InboundRequest) -> tuple[Framing, int]:
 def request_head(
     request: InboundRequest,
     framing: Framing,
+    upgrade: bytes | None,
     allow: Allow[Route],
     snapshot: Snapshot,
     upstream: UpstreamSpec,
     authority: bytes,
     request_id: str,
 ) -> bytes:
-    """Return the head that the upstream gets. `authority` is the target's own host and port."""
+    """Return the head that the upstream gets. `upgrade` is a protocol that may be switched to, `authority` the
+    target's own host and port.
+    """
     lines = [
         request.method.encode("ascii"),
         b" ",
@@ -66,8 +69,8 @@ def request_head(
         lines.append(b"Content-Length: " + length + b"\r\n")
     if expects_continue(request):
         lines.append(b"Expect: 100-continue\r\n")
-    if framing is Framing.NONE and (protocol := wanted_upgrade(request, allow.route)) is not None:
-        lines.append(b"Connection: Upgrade\r\nUpgrade: " + protocol + b"\r\n")
+    if upgrade is not None:
+        lines.append(b"Connection: Upgrade\r\nUpgrade: " + upgrade + b"\r\n")
     lines.append(b"\r\n")
     return b"".join(lines)
 
@@ -78,15 +81,16 @@ def _host(request: InboundRequest, upstream: UpstreamSpec, authority: bytes) -> 
     return authority if upstream.host in ("target", "preserve") else upstream.host.encode()
 
 
-def expects_continue(request: InboundRequest) -> bool:
-    """RFC 9110 §10.1.1."""
-    return request.version == "1.1" and [value.lower() for value in request.all(b"expect")] == [b"100-continue"]
-
-
-def wanted_upgrade(request: InboundRequest, route: Route) -> bytes | None:
+def granted_upgrade(request: InboundRequest, framing: Framing, route: Route) -> bytes | None:
     """Return the protocol that the request asks for, if the route allows it. Any other is ignored (RFC 9110 §7.8)."""
     protocol = request.upgrade
-    return protocol if protocol in route.upgrades else None
+    return protocol if protocol in route.upgrades and framing is Framing.NONE else None
+
+
+def expects_continue(request: InboundRequest) -> bool:
+    """RFC 9110 §10.1.1."""
+    values = request.all(b"expect")
+    return len(values) == 1 and values[0].lower() == b"100-continue" and request.version == "1.1"
 
 
 class AnswerHead(NamedTuple):

@@ -35,9 +35,9 @@ def listening_socket(address: Address) -> socket.socket:
     try:
         sock.bind(target)
         sock.listen(_BACKLOG)
-    except OSError:
+    except OSError as error:
         sock.close()
-        raise
+        raise OSError(error.errno, f"cannot listen on {address}: {error.strerror}") from error
     sock.setblocking(False)
     return sock
 

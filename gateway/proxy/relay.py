@@ -30,10 +30,10 @@ from gateway.proxy.heads import (
     Framing,
     as_lines,
     expects_continue,
+    granted_upgrade,
     own_response,
     request_head,
     status_line,
-    wanted_upgrade,
 )
 from gateway.proxy.pool import UpstreamPool
 from gateway.proxy.tunnel import Tunnel
@@ -52,46 +52,37 @@ _LAST_CHUNK = b"0\r\n\r\n"
 
 
 class Relay:
-    """One request. Times are loop time, 0 for what has not happened; sizes are body bytes."""
+    """One request. Times are monotonic, 0 for what has not happened; sizes are body bytes."""
 
-    __slots__ = (
-        "_answer_closes",
-        "_answer_framing",
-        "_body_sent",
-        "_chunks",
-        "_client",
-        "_decision_task",
-        "_ended",
-        "_is_waiting",
-        "_pool",
-        "_retried",
-        "_upstream",
-        "added",
-        "allow",
-        "allows_upgrade",
-        "answered_at",
-        "began",
-        "error",
-        "first_byte_timeout",
-        "framing",
-        "idle_timeout",
-        "is_head",
-        "keeps_alive",
-        "length",
-        "principal",
-        "request",
-        "request_bytes",
-        "request_complete",
-        "request_id",
-        "response_bytes",
-        "route",
-        "sent_at",
-        "snapshot",
-        "started_at",
-        "status",
-        "target",
-        "tunnel",
-    )
+    snapshot: Snapshot
+    route: Route | None = None
+    allow: Allow[Route] | None = None
+    principal: Principal | None = None
+    tunnel: Tunnel | None = None
+    request_id = ""
+    target = ""
+    status = 0
+    request_bytes = 0
+    response_bytes = 0
+    started_at = 0.0
+    sent_at = 0.0
+    answered_at = 0.0
+    added = 0.0
+    first_byte_timeout = inf
+    idle_timeout = inf
+    began = False
+    upgrade: bytes | None = None
+    """The protocol that the request asks for and the route allows."""
+
+    _answer_framing = Framing.NONE
+    _answer_closes = False
+    _body_sent = False
+    _is_waiting = False
+    _retried = False
+    _ended = False
+    _pool: UpstreamPool | None = None
+    _upstream: UpstreamConnection | None = None
+    _decision_task: asyncio.Task[None] | None = None
 
     def __init__(
         self,
@@ -112,29 +103,7 @@ class Relay:
         self.error = error
         self.is_head = request.method == "HEAD"
         self.request_complete = framing is Framing.NONE and error is None
-        self.allows_upgrade = False
-        self.tunnel: Tunnel | None = None
-        self.first_byte_timeout = self.idle_timeout = inf
-        self.snapshot: Snapshot
-        self.route: Route | None = None
-        self.principal: Principal | None = None
-        self.allow: Allow[Route] | None = None
-        self.status = 0
-        self.target = ""
-        self.request_id = ""
-        self.request_bytes = self.response_bytes = 0
-        self.started_at = self.sent_at = self.answered_at = self.added = 0.0
-        self.began = False
-        self._answer_framing = Framing.NONE
-        self._answer_closes = False
         self._chunks: list[bytes] = []
-        self._body_sent = False
-        self._is_waiting = False
-        self._retried = False
-        self._ended = False
-        self._pool: UpstreamPool | None = None
-        self._upstream: UpstreamConnection | None = None
-        self._decision_task: asyncio.Task[None] | None = None
 
     # --- the beginning: decide, then refuse or forward
 
@@ -206,7 +175,7 @@ class Relay:
         if route.body_bytes is not None and size > route.body_bytes:
             raise OversizedBody(f"{size} bytes; {route.body_bytes} are allowed")
         self.first_byte_timeout, self.idle_timeout = route.first_byte_timeout, route.idle_timeout
-        self.allows_upgrade = self.framing is Framing.NONE and wanted_upgrade(self.request, route) is not None
+        self.upgrade = granted_upgrade(self.request, self.framing, route)
         self._pool = self._client.plane.pool(self.snapshot.upstreams[route.upstream])
         self._borrow(fresh=False)
 
@@ -233,7 +202,7 @@ class Relay:
         target, spec = connection.target, connection.pool.spec
         self.target = target.name
         head = request_head(
-            self.request, self.framing, self.allow, self.snapshot, spec, target.authority, self.request_id
+            self.request, self.framing, self.upgrade, self.allow, self.snapshot, spec, target.authority, self.request_id
         )
         self.sent_at = monotonic()
         self.added = self.added or self.sent_at - self.started_at

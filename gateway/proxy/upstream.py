@@ -30,7 +30,7 @@ class Borrower(Protocol):
     """What a connection needs of the relay that it serves."""
 
     is_head: bool
-    allows_upgrade: bool
+    upgrade: bytes | None
     request_complete: bool
     first_byte_timeout: float
     idle_timeout: float
@@ -253,7 +253,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._answered = self._doubtful = self.answer_began = False
 
     def _switch(self, relay: Borrower, rest: bytes) -> None:
-        if self._status != 101 or not relay.allows_upgrade:
+        if self._status != 101 or relay.upgrade is None:
             self._fail(relay, UpstreamMalformed("the upstream switched protocols without being asked"))
             return
         self.tunnel = relay.switched(self._headers)
