@@ -243,14 +243,14 @@ class ClientConnection(asyncio.Protocol):
     def _enqueue(self, relay: Relay) -> None:
         if self._is_closing:
             return
-        if self._relay is not None or self._queue:
-            self._queue.append(relay)
-            self._pump()
+        if self._relay is None and not self._queue and not self._is_blocked:
+            self._relay = relay
+            relay.begin()
+            if self._relay is relay:
+                self._rearm()
             return
-        self._relay = relay
-        relay.begin()
-        if self._relay is relay:
-            self._rearm()
+        self._queue.append(relay)
+        self._pump()
 
     def relay_ended(self, relay: Relay, *, closes: bool) -> None:
         """The answer is written: close, throw away the rest of the request, or begin with the next one."""

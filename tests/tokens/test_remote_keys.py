@@ -160,6 +160,20 @@ async def test_a_token_without_kid_may_also_need_a_new_key(gateway: Gateway, iss
     assert [key.kid for key in await gateway.lookup(None, "ES256")] == ["new"]
 
 
+async def test_who_comes_late_to_a_fetch_causes_no_other(gateway: Gateway, issuer: Issuer) -> None:
+    """C35: otherwise junk could keep one fetch after the other going."""
+    issuer.gate.clear()
+    first = asyncio.create_task(gateway.lookup("old"))
+    while not issuer.requests:
+        await asyncio.sleep(0)
+    late = gateway.keys.lookup("junk", "EdDSA", NOW)
+    assert isinstance(late, Pending)
+    issuer.gate.set()
+    await first
+    await late.ready()
+    assert issuer.requests == ["/jwks"]
+
+
 async def test_a_withdrawn_key_is_refused_and_reported(gateway: Gateway, issuer: Issuer) -> None:
     """C64"""
     [old] = await gateway.lookup("old")
