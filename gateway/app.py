@@ -2,6 +2,7 @@
 
 import asyncio
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -43,11 +44,12 @@ class Gateway:
         self._supervisor = Supervisor(self.log, self.health)
         self._control = ControlClient()
         self._clock = clock
-        self._private = tempfile.TemporaryDirectory(prefix="gateway-")
         self._resources = Resources(directory, self._control.fetch, clock, self._notice)
-        socket = Path(self._private.name) / "endpoints.sock"
-        self.snapshot: Snapshot = compile_config(config, self._resources, socket)
-        self._endpoints_socket = socket
+        with ExitStack() as private:
+            # Made only when it is needed: a container without a writable directory can do without it.
+            self._endpoints_socket = Path("/nonexistent") if config.identity is None else _private_socket(private)
+            self.snapshot: Snapshot = compile_config(config, self._resources, self._endpoints_socket)
+            self._private = private.pop_all()
         self._runners: list[web.AppRunner] = []
         self.plane: DataPlane
         self.listeners: Listeners
@@ -114,8 +116,13 @@ class Gateway:
             self.plane.deadlines.stop()
         await self._control.close()
         await asyncio.to_thread(self._access_log.close)
-        self._private.cleanup()
+        self._private.close()
 
     def _notice(self, event: str, fields: dict[str, Any]) -> None:
         report = self.log.warning if "failed" in event else self.log.info
         report(event, **fields)
+
+
+def _private_socket(stack: ExitStack) -> Path:
+    """Return where the gateway serves its own routes: to nobody but this process, until the stack is closed."""
+    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gateway-"))) / "endpoints.sock"

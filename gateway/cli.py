@@ -20,6 +20,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in _wanted(words):
         import_module(f"gateway.commands.{name}").add(subparsers)
+    if not words:
+        parser.print_help(sys.stderr)
+        parser.exit(2)
     arguments = parser.parse_args(words)
     status: int = import_module(f"gateway.commands.{arguments.command}").run(arguments)
     return status

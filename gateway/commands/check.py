@@ -12,7 +12,7 @@ from gateway.commands.table import table
 from gateway.config.compile import CompileMistakes, Snapshot, compile_config
 from gateway.config.load import load_config
 from gateway.config.mistakes import ConfigMistakes
-from gateway.config.schema import Config, RouteSettings
+from gateway.config.schema import Config, Rewrite, RouteSettings
 from gateway.engine.paths import path_pattern
 from gateway.engine.routes import RouteTable
 from gateway.mechanisms.base import offline_resources
@@ -97,8 +97,13 @@ def _row(route: RouteSettings, config: Config) -> tuple[str, ...]:
         "-" if is_public else ", ".join(authenticators),
         "; ".join(in_words(policy) for policy in route.require) or "-",
         "-" if is_public else ", ".join(headers) or "-",
-        route.upstream,
+        route.upstream if route.rewrite is None else f"{route.upstream} ({_rewrite(route.rewrite)})",
     )
+
+
+def _rewrite(rewrite: Rewrite) -> str:
+    prefix, replacement = rewrite.replace_prefix or (rewrite.strip_prefix, "/")
+    return f"{prefix} -> {replacement}"
 
 
 def _specificity(route: RouteSettings) -> tuple[object, ...]:

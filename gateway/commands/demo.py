@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import os
 import shlex
+import shutil
 import signal
 import socket
 import sys
@@ -84,7 +85,7 @@ def config_file() -> Path:
 def _demo(port: int, directory: Path) -> Demo:
     gateway = _free_port(port)
     if port not in (0, gateway):
-        print(f"Port {port} is taken, so this is {gateway}.")
+        print(f"Port {port} is taken, so this is {gateway}.", flush=True)
     ops = _free_port(_OPS_PORT, besides=gateway)
     return Demo(config_file(), directory, Address(_HOST, gateway), Address(_HOST, ops))
 
@@ -160,5 +161,9 @@ def _sourced(directory: str) -> str:
 
 
 def _program() -> str:
-    """Return how this program was called."""
-    return "python -m gateway" if Path(sys.argv[0]).name == "__main__.py" else "gateway"
+    """Return what another shell in this directory calls this program: no virtual environment needs to be active."""
+    program = Path(sys.argv[0])
+    if program.name == "__main__.py":
+        return f"{shlex.quote(_near(Path(sys.executable)))} -m gateway"
+    is_everywhere = sys.prefix == sys.base_prefix and shutil.which(program.name) is not None
+    return program.name if is_everywhere else shlex.quote(_near(program))

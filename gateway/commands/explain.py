@@ -126,7 +126,7 @@ def _question(arguments: argparse.Namespace) -> Question:
         headers.insert(0, (b"Host", _bytes(authority)))
     if arguments.token is not None:
         headers.append((b"Authorization", b"Bearer " + _bytes(_argument_or_input(arguments.token).strip())))
-    at = time.time() if arguments.at is None else arguments.at
+    at = int(time.time()) if arguments.at is None else arguments.at
     return Question(arguments.method, _bytes(target), headers, arguments.peer, scheme == "https", at, arguments.offline)
 
 

@@ -17,7 +17,6 @@ from gateway.commands.explanation_words import (
     shown_notice,
     shown_principal,
     shown_route,
-    shown_source,
     shown_target,
     why_unreadable,
 )
@@ -163,7 +162,7 @@ class _Way:
 
     def _token(self, route: Route) -> str | None:
         for source in route.sources:
-            self.steps.note("token", shown_source(source), shown_find(source, self._request))
+            self.steps.note("token", source.place, shown_find(source, self._request))
         token = self.steps.attempt(
             "token",
             "exactly one",

@@ -17,7 +17,6 @@ from gateway.mechanisms.policies import (
     RequireClaim,
     RequireNot,
 )
-from gateway.mechanisms.sources import CookieSource, HeaderSource, SubprotocolSource
 from gateway.model.errors import Refusal
 from gateway.model.principal import ClaimPath, Principal
 from gateway.model.request import InboundRequest
@@ -36,17 +35,6 @@ def shown_route(route: Route) -> str:
     methods = ", ".join(route.methods or ()) or "any method"
     hosts = ", ".join(route.hosts) or "any host"
     return f'"{route.id}": {pattern(route)} for {methods} on {hosts}; {route.access}'
-
-
-def shown_source(source: TokenSource) -> str:
-    match source:
-        case HeaderSource():
-            return source.header
-        case CookieSource():
-            return f"cookie {source.cookie}"
-        case SubprotocolSource():
-            return f"subprotocol {source.subprotocol}..."
-    return "Authorization"
 
 
 def shown_find(source: TokenSource, request: InboundRequest) -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -14,9 +15,12 @@ from gateway.config.mistakes import ConfigMistakes
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = subparsers.add_parser("serve", help="run the gateway")
-    parser.add_argument("config", type=Path, help="the configuration file")
-    parser.set_defaults(run=run)
+    parser = subparsers.add_parser(
+        "serve",
+        help="run the gateway",
+        description="Run the gateway until SIGTERM or Ctrl-C, then let requests in flight finish.",
+    )
+    parser.add_argument("config", metavar="CONFIG", type=Path, help="the configuration file")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -33,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(ConfigMistakes([loaded.mistake(*mistake) for mistake in error.mistakes]), file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"cannot listen: {error}", file=sys.stderr)
+        print(f"cannot start: {error.strerror or error}", file=sys.stderr)
         return 1
     return 0
 
@@ -48,6 +52,8 @@ def event_loop() -> asyncio.AbstractEventLoop:
 
 
 async def _serve(gateway: Gateway) -> None:
+    for library in ("aiohttp", "asyncio"):
+        logging.getLogger(library).addHandler(gateway.log.handler)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

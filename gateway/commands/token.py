@@ -77,10 +77,10 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         print({"mint": _mint, "decode": _decode, "key": _key}[arguments.action](arguments))
     except UnusableKey as error:
-        print(f"the key {error}", file=sys.stderr)
+        print(f"{arguments.key}: the key {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(error, file=sys.stderr)
+        print(f"{error.filename}: {error.strerror}" if error.filename else error, file=sys.stderr)
         return 1
     except InvalidToken as error:
         print(f"not a token: {error}", file=sys.stderr)

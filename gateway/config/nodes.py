@@ -80,9 +80,22 @@ def _syntax_message(error: yaml.MarkedYAMLError, text: str, line: int) -> str:
     source = lines[line - 1] if line <= len(lines) else ""
     if "\t" in source[: len(source) - len(source.lstrip())]:
         return "a tab cannot indent; use spaces"
-    hint = '; inside [ ] and { } an interpolation needs quotes: "${NAME}"' if "${" in source else ""
     context = f"{error.context}: " if error.context else ""
-    return f"not valid YAML: {context}{error.problem}{hint}"
+    problem = f"{context}{error.problem}"
+    hint = next((hint for sign, hint in _HINTS if sign in problem), "")
+    if "${" in source:
+        hint = '; inside [ ] and { } an interpolation needs quotes: "${NAME}"'
+    return f"not valid YAML: {problem}{hint}"
+
+
+_HINTS = (
+    ("scanning an alias", '; text that begins with * needs quotes: "*.example.com"'),
+    ("cannot start any token", "; text that begins with @, ` or % needs quotes"),
+    ("mapping values are not allowed", "; is a colon missing in the line before, or is this line indented too far?"),
+    ("block collection", "; is this line indented like those it belongs to?"),
+    ("block mapping", "; is this line indented like those it belongs to?"),
+)
+"""What people most often did, by a part of the parser's message."""
 
 
 class _Composer:

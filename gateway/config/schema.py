@@ -5,7 +5,7 @@ what is left.
 """
 
 from collections.abc import Callable
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema, model_validator
@@ -19,7 +19,9 @@ from gateway.model.settings import ByteSize, FilePath, HeaderName, OriginOrAny, 
 from gateway.model.upstream import Address, TargetAddress, parse_address, parse_target
 from gateway.telemetry.log import LogSettings
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+
+Name = Annotated[str, Field(pattern=NAME)]
 """A name in the configuration. It becomes a metric label."""
 
 T = TypeVar("T")
@@ -41,9 +43,12 @@ def _parse_network(text: str) -> IPv4Network | IPv6Network | Literal["unix"]:
     if text == "unix":
         return "unix"
     try:
-        return ip_network(text)
+        network = ip_network(text, strict=False)
     except ValueError as error:
         raise ValueError(f'"{text}" is not a network; write 10.0.0.0/8, fd00::/8 or unix') from error
+    if "/" in text and ip_address(text.partition("/")[0]) != network.network_address:
+        raise ValueError(f'"{text}" is an address within a network; did you mean "{network}"?')
+    return network
 
 
 ListenAddress = Annotated[

@@ -1,5 +1,6 @@
 """pydantic's mistakes in words for people who write YAML."""
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -7,6 +8,8 @@ from typing import Any, Final
 from pydantic_core import ErrorDetails
 
 from gateway.config.mistakes import did_you_mean, shown_text
+from gateway.config.schema import NAME
+from gateway.model.settings import HEADER_NAME
 
 _MUST_BE: Final[Mapping[str, str]] = {
     "string_type": "text",
@@ -41,7 +44,15 @@ _WITH_BOUND: Final[Mapping[str, tuple[str, str]]] = {
     "string_too_long": ("must not have more characters than", "max_length"),
 }
 
+_PATTERNS: Final[Mapping[str, str]] = {
+    NAME: 'must be at most 64 letters, digits, ".", "_" and "-", the first a letter or a digit',
+    HEADER_NAME: "must be a header name without spaces and underscores",
+}
+"""Patterns that most people meet, in words."""
+
 _QUOTED = re.compile(r"'([^']*)'")
+_KEYS = re.compile(r"one of the keys ([a-z_, ]+)")
+_NEEDS_NO_QUOTES = re.compile(r"[A-Za-z][A-Za-z0-9_./+-]*")
 
 
 def unknown_setting(name: str, known: Iterable[str]) -> str:
@@ -88,7 +99,7 @@ def _text(error: ErrorDetails) -> str:
         least = context["min_length"]
         return "must not be empty" if least == 1 else f"must have at least {least} members"
     if kind == "string_pattern_mismatch":
-        return f"must match {context['pattern']}"
+        return _PATTERNS.get(context["pattern"], f"must match {context['pattern']}")
     return error["msg"].replace("Input should be", "must be")
 
 
@@ -104,6 +115,11 @@ def either(words: list[str]) -> str:
 
 def _suggestion(error: ErrorDetails) -> str:
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
+    if _text(error) == "must be a list" and isinstance(value, str) and value:
+        return f"; write [{shown_text(value) if _NEEDS_NO_QUOTES.fullmatch(value) else json.dumps(shown_text(value))}]"
+    if isinstance(value, dict) and (keys := _KEYS.search(error["msg"])):
+        known = keys[1].split(", ")
+        return next(filter(None, (did_you_mean(str(name), known) for name in value)), "")
     if kind == "literal_error" and isinstance(value, str):
         return did_you_mean(value, _QUOTED.findall(context["expected"]))
     if kind == "string_pattern_mismatch" and re.search(context["pattern"], value.upper()):
@@ -115,6 +131,8 @@ def _own_message(error: ErrorDetails, *, may_echo: bool) -> str:
     """Return what a validator of ours says; not if it shows a value that may not be shown."""
     message = str(error.get("ctx", {}).get("error", error["msg"]))
     value = error["input"]
+    if may_echo and isinstance(value, str) and message.startswith("is not "):
+        return f'"{shown_text(value)}" {message}'
     if may_echo or not isinstance(value, str) or value not in message:
         return message
     return "is not valid here; the value is not shown, because it may be a secret"

@@ -94,9 +94,12 @@ class Gatekeeper:
         if isinstance(principal, Pending):
             return principal
         refuse_expired(principal, now)
-        for policy in route.policies:
-            policy.check(principal, now)
-        return Allow(route, forwarded, principal, self.identity(route, principal, now))
+        try:
+            for policy in route.policies:
+                policy.check(principal, now)
+            return Allow(route, forwarded, principal, self.identity(route, principal, now))
+        except Refusal as refusal:
+            return Deny(route, refusal, principal)
 
     def find_token(self, request: InboundRequest, route: Route) -> str | None:
         """Return the one token of a request, or None. Raises InvalidCredentials."""
@@ -161,7 +164,7 @@ def refuse_encoded_slash(route: Route, target: Target) -> None:
 def refuse_anonymous(route: Route) -> None:
     """Raise MissingCredentials, unless the route takes callers without a token."""
     if route.access != "optional":
-        raise MissingCredentials("no token in " + ", ".join(type(source).__name__ for source in route.sources))
+        raise MissingCredentials("no token in " + ", ".join(source.place for source in route.sources))
 
 
 def asked_authenticators(route: Route, token: str) -> tuple[Authenticator, ...]:

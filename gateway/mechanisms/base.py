@@ -28,6 +28,10 @@ class Credentials:
 
 class TokenSource(Protocol):
     @property
+    def place(self) -> str:
+        """Where it looks, in words for the log and `gateway explain`: `cookie session`."""
+
+    @property
     def credentials(self) -> Credentials: ...
 
     def find(self, request: InboundRequest) -> str | None:

@@ -30,6 +30,10 @@ class AuthorizationHeader(Settings):
     """`Authorization: Bearer <token>` (RFC 6750 §2.1)."""
 
     @property
+    def place(self) -> str:
+        return "Authorization"
+
+    @property
     def credentials(self) -> Credentials:
         return Credentials(headers=frozenset({b"authorization"}))
 
@@ -48,6 +52,10 @@ class HeaderSource(Settings):
 
     header: HeaderName
     """The header's name, for example `X-Access-Token`."""
+
+    @property
+    def place(self) -> str:
+        return self.header
 
     @property
     def credentials(self) -> Credentials:
@@ -71,6 +79,10 @@ class CookieSource(Settings):
     """Origins whose pages may send unsafe requests with the cookie, for example `https://app.example.com`."""
 
     @property
+    def place(self) -> str:
+        return f"cookie {self.cookie}"
+
+    @property
     def credentials(self) -> Credentials:
         return Credentials(cookies=frozenset({self.cookie.encode()}))
 
@@ -89,7 +101,8 @@ class CookieSource(Settings):
         origin = (request.one(b"origin") or b"").decode("latin-1")
         if origin in self.origins or request.one(b"sec-fetch-site") == b"same-origin":
             return
-        raise CrossSiteRequest(f"origin {origin[:100]!r} may not send the cookie {self.cookie}")
+        sender = f"origin {origin[:100]!r}" if origin else "a request without Origin"
+        raise CrossSiteRequest(f"{sender} may not send the cookie {self.cookie}")
 
 
 class SubprotocolSource(Settings):
@@ -97,6 +110,10 @@ class SubprotocolSource(Settings):
 
     subprotocol: Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", min_length=2)] = "bearer."
     """The prefix of the entry that carries the token. The entry is removed; the application's own entries are kept."""
+
+    @property
+    def place(self) -> str:
+        return f"subprotocol {self.subprotocol}<token>"
 
     @property
     def credentials(self) -> Credentials:

@@ -22,10 +22,11 @@ class Allow(NamedTuple, Generic[R]):
 
 @dataclass(frozen=True, slots=True)
 class Deny(Generic[R]):
-    """Refuse. `route` is None when none was found."""
+    """Refuse. `route` is None when none was found; `principal` is None where the caller was not proven, or expired."""
 
     route: R | None
     error: Refusal
+    principal: Principal | None = None
 
 
 @dataclass(frozen=True, slots=True)

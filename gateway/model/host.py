@@ -28,7 +28,7 @@ class Host(NamedTuple):
 
 def read_host(value: bytes) -> Host:
     """Return the host of a Host header or an authority (RFC 9110 §7.2). Raises AmbiguousHost."""
-    if not (match := _HOST.fullmatch(value)) or match.end(1) > _LONGEST:
+    if len(value) > _LONGEST + len(b".:65535") or not (match := _HOST.fullmatch(value)) or match.end(1) > _LONGEST:
         raise AmbiguousHost("the Host header is not a host name")
     name, digits = match.groups()
     port = None if digits is None else int(digits)

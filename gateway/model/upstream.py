@@ -57,6 +57,8 @@ def parse_target(text: str) -> TargetAddress:
     """Read `http://host[:port]`, `https://host[:port]` or `unix:/path`. Raises ValueError."""
     if text.startswith("unix:"):
         return TargetAddress("http", Address(path=_socket_path(text)))
+    if "@" in text.partition("://")[2].partition("/")[0]:
+        raise ValueError("a target holds no user name and no password; write http://127.0.0.1:9000")
     if not (match := _TARGET.fullmatch(text)) or not 0 < int(match["port"] or 80) <= 65535:
         raise ValueError(
             f'"{text}" is not a target; write http://127.0.0.1:9000, https://orders.internal or unix:/run/app.sock'

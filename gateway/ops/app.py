@@ -1,6 +1,7 @@
 """Metrics and health over HTTP: GET and HEAD on four paths, nothing else."""
 
 import asyncio
+import json
 
 from aiohttp import web
 
@@ -43,7 +44,8 @@ def ops_application(metrics: Metrics, health: Health) -> web.Application:
 
 def _answer(report: Report) -> web.Response:
     status, word = (200, "ok") if report.is_ok else (503, "not ready")
-    return web.json_response({"status": word, "blocked_by": report.blocked_by}, status=status)
+    body = json.dumps({"status": word, "blocked_by": report.blocked_by}) + "\n"
+    return web.Response(text=body, content_type="application/json", status=status)
 
 
 async def _set_headers(_: web.Request, response: web.StreamResponse) -> None:

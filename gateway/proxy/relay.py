@@ -136,7 +136,7 @@ class Relay:
             case Allow():
                 self._forward(decision)
             case Deny():
-                self.route = decision.route
+                self.route, self.principal = decision.route, decision.principal
                 self.refuse(decision.error)
             case Answer():
                 self.route = decision.route
@@ -220,9 +220,9 @@ class Relay:
 
     def body(self, data: bytes) -> None:
         """A piece of the request's body."""
+        self.request_bytes += len(data)
         if self._ended:
             return
-        self.request_bytes += len(data)
         if self.route is not None and self.route.body_bytes is not None and self.request_bytes > self.route.body_bytes:
             self.refuse(OversizedBody(f"more than {self.route.body_bytes} bytes"))
             return
@@ -256,7 +256,8 @@ class Relay:
     def answer_interim(self, status: int, headers: list[Header]) -> None:
         """A 1xx answer: passed on to those who can understand it (RFC 9110 §15.2)."""
         if self.request.version == "1.1" and (status != 100 or expects_continue(self.request)):
-            head = self._client.plane.answer_heads.read(status, "1.1", headers)
+            fields = [header for header in headers if header[0].lower() != b"content-length"]  # RFC 9110 §8.6
+            head = self._client.plane.answer_heads.read(status, "1.1", fields)
             self._client.send(status_line(status) + head.lines + b"\r\n")
             self._client.flush()
 

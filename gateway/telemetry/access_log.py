@@ -25,12 +25,12 @@ class AccessEntry(NamedTuple):
     time: float
     """When the request head was complete, Unix seconds; written as RFC 3339 in UTC with milliseconds."""
     request_id: str
-    """What `X-Request-Id` told the upstream."""
+    """What `X-Request-ID` told the upstream, and the client with refusals."""
     route: str | None
     """The route's id; None when none matched."""
     method: str
     path: str
-    """The canonical path, never the query: it may hold secrets."""
+    """As sent, but never the query: it may hold secrets."""
     status: int
     """What the client was answered; 499 when it went away before."""
     reason: str
@@ -43,7 +43,7 @@ class AccessEntry(NamedTuple):
     """`jti`: names the token without being it."""
     upstream: str | None
     target: str | None
-    """The server of the upstream that was chosen, as host:port."""
+    """The target of the upstream that was chosen: `http://10.0.0.7:9000`, `unix:/run/app.sock`."""
     request_bytes: int
     """Bytes of the request body, or of a tunnel from the client."""
     response_bytes: int
@@ -55,7 +55,7 @@ class AccessEntry(NamedTuple):
     upstream_ms: float | None
     """From the head written to the upstream to its response head."""
     protocol: str
-    """`http/1.1`, `http/1.0` or `websocket`."""
+    """`http/1.1`, `http/1.0`, or what the connection was upgraded to."""
     user_agent: str | None
     error: str | None
     """Why it was refused, in words; not told to the client."""

@@ -27,9 +27,9 @@ class LogSettings(Settings):
     """`json`: one object a line. `text`: time, level and event, then `field=value`."""
 
     level: Literal["info", "warning", "error"] = "info"
-    """The least important events to write.
+    """The least important events to write: `info` is what is expected, `error` means that a person should look.
 
-    A refusal is info, a reused refresh token is warning, error means that a person should look.
+    Refused requests are not events; they are in the access log.
     """
 
     access: bool = True
@@ -54,7 +54,7 @@ class Log:
         self._logger.addHandler(self.handler)
 
     def info(self, event: str, /, **fields: Any) -> None:
-        """Note what is expected: a start, a reload, a refusal."""
+        """Note what is expected: a start, fresh keys, an end."""
         self._logger.info(event, extra={"fields": fields})
 
     def warning(self, event: str, /, **fields: Any) -> None:
@@ -96,10 +96,10 @@ _BARE = re.compile(r"[A-Za-z0-9_.:/@%+,;~*()\[\]-]+")
 
 def quoted(value: object) -> str:
     """Return a value for the text format: bare where nothing in it could be mistaken, else as a JSON string in
-    ASCII."""
+    ASCII. The items of a list have commas between."""
     if value is None:
         return "-"
-    text = str(value)
+    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
     return text if _BARE.fullmatch(text) and text != "-" else json.dumps(text)
 
 

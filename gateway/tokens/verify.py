@@ -60,7 +60,7 @@ def verify_jwt(jws: Jws, keys: KeySource, expect: Expectations, now: float) -> V
     """Return the claims of a valid token. RFC 7519 §7.2.
 
     `now` is Unix seconds. Raises InvalidToken or KeysUnavailable; Pending if keys must be fetched first.
-    Does not check scope, revocation or anything that depends on the route.
+    Does not check scope or anything else that depends on the route.
     """
     for check in HEADER_CHECKS:
         check.check(jws.header, expect, now)

@@ -145,8 +145,24 @@ def test_a_table_fits_the_width_by_wrapping_the_widest_cells() -> None:
     ]
 
 
-def test_a_table_is_never_squeezed_until_it_is_unreadable() -> None:
-    assert max(map(len, table(("A", "B"), [("x" * 40, "y" * 40)], 10).splitlines())) == 12 + 2 + 12
+def test_a_table_that_cannot_fit_without_breaking_words_becomes_records() -> None:
+    rows = [("orders", "/orders/**", "staff and partners"), ("health", "/health", "-")]
+    assert table(("ROUTE", "PATH", "WHO"), rows, 20).splitlines() == [
+        "orders",
+        "  path   /orders/**",
+        "  who    staff and",
+        "         partners",
+        "",
+        "health",
+        "  path   /health",
+    ]
+
+
+def test_a_rewrite_is_shown_beside_its_upstream() -> None:
+    rewrites = {"{strip_prefix: /orders}": "(/orders -> /)", "{replace_prefix: [/orders, /v2]}": "(/orders -> /v2)"}
+    for rewrite, shown in rewrites.items():
+        config = load_text(GOOD.replace("path: /orders/**}", f"path: /orders/**}}, rewrite: {rewrite}"), {}).config
+        assert f"orders {shown}" in routes_table(config, None)
 
 
 def test_the_routes_fit_a_terminal() -> None:

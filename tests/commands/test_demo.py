@@ -52,7 +52,9 @@ def demo(directory: Path, *words: str) -> Iterator[list[str]]:
 
 
 def shell(line: str, directory: Path) -> subprocess.CompletedProcess[str]:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    """Run a line in a shell without an active virtual environment."""
+    places = os.environ["PATH"].split(os.pathsep)
+    path = os.pathsep.join(place for place in places if Path(place) != Path(sys.executable).parent)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": path, "no_proxy": "*"}
     return subprocess.run(line, shell=True, cwd=directory, env=environment, capture_output=True, text=True)
 

@@ -174,3 +174,10 @@ def test_times_are_told_in_words() -> None:
     assert distance(NOW - 1, NOW) == "1 second ago"
     assert distance(NOW - 7200, NOW) == "2 hours ago"
     assert distance(NOW + 10 * 86400, NOW) == "in 10 days"
+
+
+def test_what_is_wrong_with_a_file_is_told_with_its_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    missing, other = tmp_path / "missing.pem", tmp_path / "notes.txt"
+    other.write_text("no key")
+    assert refused(capsys, "mint", "--key", str(missing), *WHO) == f"{missing}: No such file or directory\n"
+    assert refused(capsys, "mint", "--key", str(other), *WHO).startswith(f"{other}: the key is neither PEM nor")

@@ -105,7 +105,7 @@ def test_all_mistakes_are_told_at_once_with_line_and_path() -> None:
         'config.yaml:5: trusted_proxies[1]: "everybody" is not a network; write 10.0.0.0/8, fd00::/8 or unix',
         "config.yaml:5: trusted_proxies[2]: 0.0.0.0/0 trusts nearly everybody; "
         "name your proxies, or accept it: insecure: [trust_every_proxy]",
-        'config.yaml:8: authenticators.other.audiences: must be a list, not "api"',
+        'config.yaml:8: authenticators.other.audiences: must be a list, not "api"; write [api]',
         "config.yaml:8: authenticators.other.issuer: the environment variable ISSUER is not set",
         'config.yaml:8: authenticators.other.leeway: must be at most 300, not "10m"',
         'config.yaml:11: upstreams.orders.targets[0]: "ftp://orders" is not a target; '
@@ -113,11 +113,12 @@ def test_all_mistakes_are_told_at_once_with_line_and_path() -> None:
         'config.yaml:12: upstreams.orders.conections: unknown setting "conections"; did you mean "connections"?',
         'config.yaml:13: upstreams.users.tls.verify: "no" is a boolean in some versions of YAML and text in others; '
         "write false, or put it in quotes",
-        "config.yaml:15: timeouts.head: is not a duration; write 500ms, 10s, 5m, 1h or 1d",
+        'config.yaml:15: timeouts.head: "soon" is not a duration; write 500ms, 10s, 5m, 1h or 1d',
         "config.yaml:16: timeouts.drain: must be at least 0, not -1",
         "config.yaml:17: limits: must be a mapping, but nothing is given",
         'config.yaml:20: routes[0].match.methods[0]: must match ^[A-Z]+(?:-[A-Z]+)*$, not "get"; did you mean "GET"?',
-        "config.yaml:24: routes[0].require[0].any[1].max_age: is not a duration; write 500ms, 10s, 5m, 1h or 1d",
+        'config.yaml:24: routes[0].require[0].any[1].max_age: "later" is not a duration; '
+        "write 500ms, 10s, 5m, 1h or 1d",
         'config.yaml:27: routes[1].upstream: unknown upstream "usres"; did you mean "users"?',
         'config.yaml:28: routes[1].authenticators[1]: unknown authenticator "stuff"; did you mean "staff"?',
         'config.yaml:29: routes[1].rewrite.strip_prefix: "/user" is not how every path of this route begins ("/users")',
@@ -168,14 +169,43 @@ def test_a_mistake_inside_a_union_has_its_path_in_the_file() -> None:
           - {header: X Y, value: a}
           - {header: X, claim: [1]}
           - {header: X}
+          - {header: X, claims: sub}
         """,
     ) == [
         "inject[0].header: is required",
         'inject[0].headr: unknown setting "headr"; did you mean "header"?',
-        'inject[1].header: must match ^[A-Za-z0-9!#$%&\'*+.^`|~-]+$, not "X Y"',
+        'inject[1].header: must be a header name without spaces and underscores, not "X Y"',
         "inject[2].claim[0]: must be text; put it in quotes",
         "inject[3]: must have one of the keys claim, value, template, identity_token",
+        'inject[4]: must have one of the keys claim, value, template, identity_token; did you mean "claim"?',
     ]
+
+
+def test_one_value_for_a_list_is_told_how_to_write_it() -> None:
+    assert about("upstreams", "upstreams: {a: {targets: 'http://a:1'}}") == [
+        'upstreams.a.targets: must be a list, not "http://a:1"; write ["http://a:1"]'
+    ]
+
+
+def test_an_address_for_a_network_is_told_its_network() -> None:
+    assert about("trusted_proxies", "trusted_proxies: [10.0.0.1/8, 10.0.0.1, '::1/64']") == [
+        'trusted_proxies[0]: "10.0.0.1/8" is an address within a network; did you mean "10.0.0.0/8"?',
+        'trusted_proxies[2]: "::1/64" is an address within a network; did you mean "::/64"?',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("hosts: [*.example.com]", 'text that begins with * needs quotes: "*.example.com"'),
+        ("a: @x", "text that begins with @, ` or % needs quotes"),
+        ("listen\n  - a: b", "is a colon missing in the line before, or is this line indented too far?"),
+        ("a:\n  - b\n c: d", "is this line indented like those it belongs to?"),
+    ],
+)
+def test_what_is_no_yaml_comes_with_what_is_most_often_the_reason(text: str, hint: str) -> None:
+    [mistake] = mistakes(text)
+    assert hint in mistake
 
 
 def test_a_value_that_no_member_of_a_union_takes_is_one_mistake() -> None:
@@ -187,7 +217,8 @@ def test_a_value_that_no_member_of_a_union_takes_is_one_mistake() -> None:
 
 def test_a_bad_name_is_told_apart_from_a_bad_value() -> None:
     assert about("upstreams", "upstreams: {a b: {}}") == [
-        'upstreams["a b"]: the name must match ^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$',
+        'upstreams["a b"]: the name must be at most 64 letters, digits, ".", "_" and "-", '
+        "the first a letter or a digit",
         'upstreams["a b"].targets: is required',
     ]
 

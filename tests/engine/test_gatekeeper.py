@@ -318,7 +318,10 @@ def test_all_policies_hold_and_the_first_that_does_not_is_told(idp: JwtAuthentic
     assert isinstance(refusal(keeper.decide(bearer(K1.sign(access_claims())))), InsufficientAuthentication)
     assert isinstance(refusal(keeper.decide(bearer(K1.sign(access_claims(acr="mfa"))))), InsufficientScope)
     client = K1.sign(access_claims(sub="svc", client_id="svc"))
-    assert isinstance(refusal(keeper.decide(bearer(client))), RequirementNotMet)
+    denied = keeper.decide(bearer(client))
+    assert isinstance(denied, Deny)
+    assert isinstance(denied.error, RequirementNotMet)
+    assert denied.principal is not None  # who was refused is for the log
 
 
 # --- where the token is
@@ -343,7 +346,10 @@ def test_the_first_source_wins_where_the_route_says_so(idp: JwtAuthenticator) ->
 def test_a_route_looks_only_where_it_says(idp: JwtAuthenticator) -> None:
     """C11."""
     keeper = gatekeeper(protected(idp, sources=(COOKIE,)))
-    assert isinstance(refusal(keeper.decide(bearer(K1.sign(access_claims())))), MissingCredentials)
+    missing = refusal(keeper.decide(bearer(K1.sign(access_claims()))))
+    assert isinstance(missing, MissingCredentials)
+    assert str(missing).startswith("no token in ")
+    assert "Source" not in str(missing)
     forged = request(f"Cookie: at={K1.sign(access_claims())}", method="POST")
     assert isinstance(refusal(keeper.decide(forged)), CrossSiteRequest)
 

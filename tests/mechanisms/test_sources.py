@@ -240,3 +240,26 @@ def test_there_are_no_other_sources(written: object) -> None:
 def test_names_that_cannot_be_sent_are_refused(written: object) -> None:
     with pytest.raises(ValidationError):
         SETTINGS.validate_python(written)
+
+
+# --- where a source looks, in words
+
+
+@pytest.mark.parametrize(
+    ("written", "place"),
+    [
+        ("authorization", "Authorization"),
+        ({"header": "X-Access-Token"}, "X-Access-Token"),
+        ({"cookie": "session"}, "cookie session"),
+        ({"subprotocol": "bearer."}, "subprotocol bearer.<token>"),
+    ],
+)
+def test_a_source_says_where_it_looks(written: object, place: str) -> None:
+    source: TokenSource = token_source(SETTINGS.validate_python(written))
+    assert source.place == place
+
+
+def test_a_cookie_without_an_origin_is_told_from_one_with_a_foreign_origin() -> None:
+    for lines, told in (([], "a request without Origin"), (["Origin: https://evil.example"], "'https://evil.example'")):
+        with pytest.raises(CrossSiteRequest, match=told):
+            CookieSource(cookie="at").find(request("Cookie: at=a", *lines, method="POST"))

@@ -57,7 +57,6 @@ def test_a_target_is_read_and_has_an_authority(written: str, target: TargetAddre
         "http://orders:65536",
         "http://orders:x",
         "http://a b",
-        "http://user@orders",
         "http://bücher",
         "http://[::1",
         "http://orders\n",
@@ -67,6 +66,12 @@ def test_a_target_is_read_and_has_an_authority(written: str, target: TargetAddre
 def test_what_is_not_a_target_says_how_to_write_one(written: str) -> None:
     with pytest.raises(ValueError, match="is not a target; write http://127"):
         parse_target(written)
+
+
+def test_a_password_in_a_target_is_refused_and_not_repeated() -> None:
+    with pytest.raises(ValueError, match="no user name and no password") as caught:
+        parse_target("http://user:hunter2@orders")
+    assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize("written", ["http://orders/api", "http://orders?x", "http://orders:80#x", "https://orders//"])

@@ -85,7 +85,8 @@ def test_what_could_be_mistaken_is_quoted(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(None, "-"), (7, "7"), (True, "True"), ("/a/b", "/a/b"), ("[::1]:80", "[::1]:80")]
+    ("value", "text"),
+    [(None, "-"), (7, "7"), (True, "True"), ("/a/b", "/a/b"), ("[::1]:80", "[::1]:80"), (["a", 1], "a,1")],
 )
 def test_what_cannot_be_mistaken_is_bare(value: object, text: str) -> None:
     assert quoted(value) == text

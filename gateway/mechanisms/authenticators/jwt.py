@@ -116,14 +116,14 @@ class JwtSettings(Settings):
         if not self.audiences and "no_audience" not in accepted:
             raise BadSetting(
                 "without an audience, tokens meant for other services would pass; "
-                "accept that with `no_audience` in `insecure`",
+                "name one, or accept it: insecure: [no_audience]",
                 ("audiences",),
             )
         for setting in ("issuer", "jwks_uri"):
             url = getattr(self, setting)
             if url is not None and "http_issuer" not in accepted and not url.startswith("https://"):
                 raise BadSetting(
-                    "not an https URL, so keys can be forged on the way; accept that with `http_issuer` in `insecure`",
+                    "not an https URL, so keys can be forged on the way; or accept it: insecure: [http_issuer]",
                     (setting,),
                 )
 
