@@ -4,11 +4,10 @@ import argparse
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
 
-from gateway.commands.table import table
+from gateway.commands.showing.table import table
 from gateway.config.compile import CompileMistakes, Snapshot, compile_config
 from gateway.config.load import load_config
 from gateway.config.mistakes import ConfigMistakes
@@ -16,16 +15,6 @@ from gateway.config.schema import Config, Rewrite, RouteSettings
 from gateway.engine.paths import path_pattern
 from gateway.engine.routes import RouteTable
 from gateway.mechanisms.base import offline_resources
-from gateway.mechanisms.policies import (
-    PolicySettings,
-    RequireAll,
-    RequireAny,
-    RequireAuthentication,
-    RequireClaim,
-    RequireNot,
-    RequirePrincipal,
-    RequireScopes,
-)
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -95,7 +84,7 @@ def _row(route: RouteSettings, config: Config) -> tuple[str, ...]:
         ", ".join(route.match.methods or ()) or "any",
         route.access,
         "-" if is_public else ", ".join(authenticators),
-        "; ".join(in_words(policy) for policy in route.require) or "-",
+        "; ".join(policy.words for policy in route.require) or "-",
         "-" if is_public else ", ".join(headers) or "-",
         route.upstream if route.rewrite is None else f"{route.upstream} ({_rewrite(route.rewrite)})",
     )
@@ -117,43 +106,6 @@ def _specificity(route: RouteSettings) -> tuple[object, ...]:
         else (2, 0, "")
     )
     return host, path, route.match.methods is None, route.id
-
-
-def in_words(policy: PolicySettings) -> str:
-    """Return what a policy requires, in as few words as possible."""
-    words = _WORDS[type(policy)](policy)
-    assert isinstance(words, str)
-    return words
-
-
-def _scopes(policy: RequireScopes) -> str:
-    return f"{'scope' if policy.match == 'all' else 'any scope of'} {' '.join(policy.scopes)}"
-
-
-def _claim(policy: RequireClaim) -> str:
-    name = ".".join(policy.claim)
-    if policy.exists is not None:
-        return f"{name} {'present' if policy.exists else 'absent'}"
-    if policy.one_of is not None:
-        return f"{name} in {', '.join(map(str, policy.one_of))}"
-    return f"{name} = {policy.equals}" if policy.equals is not None else f"{name} contains {policy.contains}"
-
-
-def _authentication(policy: RequireAuthentication) -> str:
-    acr = None if policy.acr is None else f"acr in {', '.join(policy.acr)}"
-    age = None if policy.max_age is None else f"authenticated in the last {policy.max_age:g} s"
-    return ", ".join(filter(None, (acr, age)))
-
-
-_WORDS: Final[Mapping[type, Callable[[Any], str]]] = {
-    RequireScopes: _scopes,
-    RequireClaim: _claim,
-    RequirePrincipal: lambda policy: f"a {policy.principal}",
-    RequireAuthentication: _authentication,
-    RequireAny: lambda policy: f"({' or '.join(map(in_words, policy.any))})",
-    RequireAll: lambda policy: f"({' and '.join(map(in_words, policy.all))})",
-    RequireNot: lambda policy: f"not ({in_words(policy.not_)})",
-}
 
 
 def summary(file: Path, config: Config) -> str:

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.app import Gateway
-from gateway.commands.demo_files import AUDIENCE, ISSUER, JWKS, prepare
-from gateway.commands.sample_upstream import serve_sample_upstream
 from gateway.commands.serve import event_loop
+from gateway.commands.trying.files import AUDIENCE, ISSUER, JWKS, prepare
+from gateway.commands.trying.upstream import serve_sample_upstream
 from gateway.config.compile import CompileMistakes
 from gateway.config.load import load_config
 from gateway.config.mistakes import ConfigMistakes

@@ -13,10 +13,10 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from gateway.commands.explanation import Explanation, Verdict, explain
-from gateway.commands.explanation_text import FANCY_MARKS, PLAIN_MARKS, as_json, as_text
-from gateway.commands.steps import StepResult
-from gateway.commands.token_steps import UNDECIDED
+from gateway.commands.explaining.steps import StepResult
+from gateway.commands.explaining.text import FANCY_MARKS, PLAIN_MARKS, as_json, as_text
+from gateway.commands.explaining.token import UNDECIDED
+from gateway.commands.explaining.way import Explanation, Verdict, explain
 from gateway.config.compile import CompileMistakes, compile_config
 from gateway.config.load import load_config
 from gateway.config.mistakes import ConfigMistakes

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
-from gateway.commands.reference import reference
+from gateway.commands.showing.reference import reference
 from gateway.config.schema import Config
 
 

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from gateway.commands.key_files import NEW_KEY_ALGORITHMS, read_signing_key, write_key_pair
-from gateway.commands.moments import distance, moment
+from gateway.commands.showing.moments import distance, moment
+from gateway.commands.trying.keys import NEW_KEY_ALGORITHMS, read_signing_key, write_key_pair
 from gateway.model.errors import InvalidToken
 from gateway.model.settings import Seconds
 from gateway.tokens.jose import Jws, read_jws

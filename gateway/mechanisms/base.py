@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from gateway.model.clock import Clock, unix_now
 from gateway.model.decision import Pending
-from gateway.model.principal import Principal
+from gateway.model.principal import ClaimPath, Principal
 from gateway.model.request import InboundRequest
 
 
@@ -59,6 +59,14 @@ class Authenticator(Protocol):
 
 
 class Policy(Protocol):
+    @property
+    def words(self) -> str:
+        """What is required, in as few words as possible: for people who read `gateway check` or `gateway explain`."""
+
+    @property
+    def claims(self) -> tuple[ClaimPath, ...]:
+        """The claims that the policy looks at, beside `scope`."""
+
     def check(self, principal: Principal, now: float) -> None:
         """Raise a refusal unless the principal fulfils the policy."""
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from gateway.model.errors import InsufficientAuthentication, InsufficientScope, Refusal, RequirementNotMet
-from gateway.model.principal import Principal, PrincipalType, claim_at
+from gateway.model.principal import ClaimPath, Principal, PrincipalType, claim_at
 from gateway.model.settings import ClaimPathSetting, Seconds, Settings
 
 Scope = Annotated[str, Field(pattern=r"^[\x21\x23-\x5b\x5d-\x7e]+$")]
@@ -23,6 +23,14 @@ class RequireScopes(Settings):
     """The scopes."""
     match: Literal["all", "any"] = "all"
     """Whether all of them are required, or any one."""
+
+    @property
+    def words(self) -> str:
+        return f"{'scope' if self.match == 'all' else 'any scope of'} {' '.join(self.scopes)}"
+
+    @property
+    def claims(self) -> tuple[ClaimPath, ...]:
+        return ()
 
     def check(self, principal: Principal, now: float) -> None:
         held = principal.scopes
@@ -58,6 +66,19 @@ class RequireClaim(Settings):
         if len(given) != 1:
             raise ValueError("needs exactly one of equals, one_of, contains, exists")
         return self
+
+    @property
+    def words(self) -> str:
+        name = ".".join(self.claim)
+        if self.exists is not None:
+            return f"{name} {'present' if self.exists else 'absent'}"
+        if self.one_of is not None:
+            return f"{name} in {', '.join(map(str, self.one_of))}"
+        return f"{name} = {self.equals}" if self.equals is not None else f"{name} contains {self.contains}"
+
+    @property
+    def claims(self) -> tuple[ClaimPath, ...]:
+        return (self.claim,)
 
     def check(self, principal: Principal, now: float) -> None:
         found = claim_at(principal.claims, self.claim)
@@ -101,6 +122,14 @@ class RequirePrincipal(Settings):
     principal: PrincipalType
     """`user` or `client`."""
 
+    @property
+    def words(self) -> str:
+        return f"a {self.principal}"
+
+    @property
+    def claims(self) -> tuple[ClaimPath, ...]:
+        return ()
+
     def check(self, principal: Principal, now: float) -> None:
         if principal.type != self.principal:
             raise RequirementNotMet(f"the caller is a {principal.type}; must be a {self.principal}")
@@ -119,6 +148,16 @@ class RequireAuthentication(Settings):
         if self.acr is None and self.max_age is None:
             raise ValueError("needs acr, max_age or both")
         return self
+
+    @property
+    def words(self) -> str:
+        acr = None if self.acr is None else f"acr in {', '.join(self.acr)}"
+        age = None if self.max_age is None else f"authenticated in the last {self.max_age:g} s"
+        return ", ".join(filter(None, (acr, age)))
+
+    @property
+    def claims(self) -> tuple[ClaimPath, ...]:
+        return (("acr",),) * (self.acr is not None) + (("auth_time",),) * (self.max_age is not None)
 
     def check(self, principal: Principal, now: float) -> None:
         acr = principal.claims.get("acr")
@@ -144,6 +183,14 @@ class RequireAny(Settings):
     any: Annotated[tuple["PolicySettings", ...], Field(min_length=1)]
     """The policies. When none holds, the caller is told what the first one requires."""
 
+    @property
+    def words(self) -> str:
+        return f"({' or '.join(policy.words for policy in self.any)})"
+
+    @property
+    def claims(self) -> tuple[ClaimPath, ...]:
+        return tuple(claim for policy in self.any for claim in policy.claims)
+
     def check(self, principal: Principal, now: float) -> None:
         refusals = []
         for policy in self.any:
@@ -160,6 +207,14 @@ class RequireAll(Settings):
     all: Annotated[tuple["PolicySettings", ...], Field(min_length=1)]
     """The policies."""
 
+    @property
+    def words(self) -> str:
+        return f"({' and '.join(policy.words for policy in self.all)})"
+
+    @property
+    def claims(self) -> tuple[ClaimPath, ...]:
+        return tuple(claim for policy in self.all for claim in policy.claims)
+
     def check(self, principal: Principal, now: float) -> None:
         for policy in self.all:
             policy.check(principal, now)
@@ -171,12 +226,20 @@ class RequireNot(Settings):
     not_: Annotated["PolicySettings", Field(alias="not")]
     """The policy."""
 
+    @property
+    def words(self) -> str:
+        return f"not ({self.not_.words})"
+
+    @property
+    def claims(self) -> tuple[ClaimPath, ...]:
+        return self.not_.claims
+
     def check(self, principal: Principal, now: float) -> None:
         try:
             self.not_.check(principal, now)
         except Refusal:
             return
-        raise RequirementNotMet(f"must not hold: {self.not_.model_dump_json(by_alias=True, exclude_none=True)}")
+        raise RequirementNotMet(f"must not hold: {self.not_.words}")
 
 
 _KINDS = {

@@ -3,18 +3,15 @@
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pydantic import TypeAdapter
 
 from gateway import __version__
 from gateway.cli import COMMANDS, main
-from gateway.commands.check import checked, in_words, notes, routes_table
-from gateway.commands.table import table
+from gateway.commands.check import checked, notes, routes_table
+from gateway.commands.showing.table import table
 from gateway.config.load import load_text
 from gateway.config.mistakes import ConfigMistakes
-from gateway.mechanisms.policies import PolicySettings
 
 GOOD = """\
 listen: [{address: 127.0.0.1:8080}]
@@ -110,27 +107,6 @@ def test_routes_that_can_never_be_told_apart_are_a_mistake(tmp_path: Path) -> No
     with pytest.raises(ConfigMistakes) as caught:
         checked(written(tmp_path, GOOD.replace(", methods: [PUT, POST]", "")), {})
     assert [mistake.line for mistake in caught.value.mistakes] == [11]
-
-
-@pytest.mark.parametrize(
-    ("policy", "words"),
-    [
-        ({"scopes": ["a", "b"]}, "scope a b"),
-        ({"scopes": ["a", "b"], "match": "any"}, "any scope of a b"),
-        ({"claim": "dept.name", "equals": "x"}, "dept.name = x"),
-        ({"claim": "dept", "one_of": ["x", 1]}, "dept in x, 1"),
-        ({"claim": "roles", "contains": "admin"}, "roles contains admin"),
-        ({"claim": "mail", "exists": True}, "mail present"),
-        ({"claim": "mail", "exists": False}, "mail absent"),
-        ({"principal": "client"}, "a client"),
-        ({"acr": ["gold", "silver"], "max_age": "5m"}, "acr in gold, silver, authenticated in the last 300 s"),
-        ({"max_age": "5m"}, "authenticated in the last 300 s"),
-        ({"any": [{"scopes": ["a"]}, {"not": {"principal": "user"}}]}, "(scope a or not (a user))"),
-        ({"all": [{"scopes": ["a"]}, {"scopes": ["b"]}]}, "(scope a and scope b)"),
-    ],
-)
-def test_a_policy_is_said_in_few_words(policy: dict[str, Any], words: str) -> None:
-    assert in_words(TypeAdapter[PolicySettings](PolicySettings).validate_python(policy)) == words
 
 
 def test_a_table_fits_the_width_by_wrapping_the_widest_cells() -> None:

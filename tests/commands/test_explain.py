@@ -14,9 +14,9 @@ import pytest
 
 from gateway.cli import main
 from gateway.commands.explain import decided
-from gateway.commands.explanation import explain
-from gateway.commands.explanation_text import FANCY_MARKS, PLAIN_MARKS, as_text
-from gateway.commands.token_steps import key_origin
+from gateway.commands.explaining.text import FANCY_MARKS, PLAIN_MARKS, as_text
+from gateway.commands.explaining.token import key_origin
+from gateway.commands.explaining.way import explain
 from gateway.config.compile import Snapshot, compile_config
 from gateway.config.load import load_config
 from gateway.mechanisms.authenticators.jwt import JwtSettings
@@ -455,9 +455,9 @@ def test_checks_that_disagree_with_the_authenticator_are_reported_as_a_bug(
     request = InboundRequest("GET", b"/orders/1", headers, Peer("127.0.0.1"))
     good = snapshot.gatekeeper.decide(request)
     assert not isinstance(good, Pending)
-    monkeypatch.setattr("gateway.commands.token_steps.CLAIM_CHECKS", ())
-    monkeypatch.setattr("gateway.commands.token_steps.HEADER_CHECKS", ())
-    monkeypatch.setattr("gateway.commands.token_steps.signing_key", _no_key)
+    monkeypatch.setattr("gateway.commands.explaining.token.CLAIM_CHECKS", ())
+    monkeypatch.setattr("gateway.commands.explaining.token.HEADER_CHECKS", ())
+    monkeypatch.setattr("gateway.commands.explaining.token.signing_key", _no_key)
     [bug] = explain(snapshot, request, good, NOW, []).disagreements
     assert bug == "the checks by staff come to bad_signature: made up, its answer is allow"
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from gateway.cli import main
-from gateway.commands.reference import reference
 from gateway.commands.schema import json_schema
+from gateway.commands.showing.reference import reference
 
 DOCS = Path(__file__).parents[2] / "docs"
 

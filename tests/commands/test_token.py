@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.cli import main
-from gateway.commands.moments import distance, moment
+from gateway.commands.showing.moments import distance, moment
 from gateway.model.decision import Pending
 from gateway.tokens.jose import Jws, read_jws
 from gateway.tokens.key_documents import KeyRules, read_jwks

@@ -4,8 +4,8 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
-from gateway.commands.key_files import read_signing_key, write_key_pair, write_new
 from gateway.commands.token import access_claims
+from gateway.commands.trying.keys import read_signing_key, write_key_pair, write_new
 from gateway.tokens.signing import SigningKey
 
 ISSUER = "https://issuer.demo.example"

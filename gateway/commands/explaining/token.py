@@ -7,8 +7,8 @@ fails, as a person wants to know all of them; but it looks for no key where `ver
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.commands.moments import distance, moment
-from gateway.commands.steps import Section, Step, Steps, in_words
+from gateway.commands.explaining.steps import Section, Step, Steps, in_words
+from gateway.commands.showing.moments import distance, moment
 from gateway.mechanisms.authenticators.jwt import KEY_SETTINGS, JwtAuthenticator, JwtSettings
 from gateway.model.decision import Pending
 from gateway.model.errors import Refusal, Unavailable, UnknownKey

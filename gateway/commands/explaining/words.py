@@ -1,24 +1,15 @@
 """What the steps of an explanation look at, in words."""
 
 import json
-from collections.abc import Iterator
 from typing import Any, Final
 
-from gateway.commands.near_routes import pattern
-from gateway.commands.steps import in_words
+from gateway.commands.explaining.near import pattern
+from gateway.commands.explaining.steps import in_words
 from gateway.engine.paths import Target
 from gateway.engine.routes import Route
 from gateway.mechanisms.base import TokenSource
-from gateway.mechanisms.policies import (
-    PolicySettings,
-    RequireAll,
-    RequireAny,
-    RequireAuthentication,
-    RequireClaim,
-    RequireNot,
-)
 from gateway.model.errors import Refusal
-from gateway.model.principal import ClaimPath, Principal
+from gateway.model.principal import Principal
 from gateway.model.request import InboundRequest
 from gateway.tokens.jose import read_jws
 
@@ -56,19 +47,6 @@ def why_unreadable(token: str) -> str | None:
 def shown_principal(principal: Principal) -> str:
     scopes = " ".join(sorted(principal.scopes)) or "none"
     return f"{principal.subject!r}, a {principal.type}, by {principal.authenticator}; scopes: {scopes}"
-
-
-def claims_of(policy: PolicySettings) -> Iterator[ClaimPath]:
-    """Yield the claims that a policy looks at. Its refusal does not quote them, as it is also for the log."""
-    match policy:
-        case RequireClaim():
-            yield policy.claim
-        case RequireAuthentication():
-            yield from (("acr",), ("auth_time",))
-        case RequireAny(any=policies) | RequireAll(all=policies):
-            yield from (path for each in policies for path in claims_of(each))
-        case RequireNot():
-            yield from claims_of(policy.not_)
 
 
 def shown_claim(value: Any) -> str:

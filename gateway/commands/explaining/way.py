@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from gateway.commands.check import in_words as requirement
-from gateway.commands.explanation_words import (
-    claims_of,
+from gateway.commands.explaining.forwarded import NEW_REQUEST_ID, Forwarded, forwarded
+from gateway.commands.explaining.near import near_routes
+from gateway.commands.explaining.steps import Step, Steps, in_words
+from gateway.commands.explaining.token import UNDECIDED, TokenSteps
+from gateway.commands.explaining.words import (
     shown_claim,
     shown_find,
     shown_notice,
@@ -20,11 +22,7 @@ from gateway.commands.explanation_words import (
     shown_target,
     why_unreadable,
 )
-from gateway.commands.forwarded import NEW_REQUEST_ID, Forwarded, forwarded
-from gateway.commands.moments import moment
-from gateway.commands.near_routes import near_routes
-from gateway.commands.steps import Step, Steps, in_words
-from gateway.commands.token_steps import UNDECIDED, TokenSteps
+from gateway.commands.showing.moments import moment
 from gateway.config.compile import Snapshot
 from gateway.engine.cors import is_preflight
 from gateway.engine.gatekeeper import (
@@ -215,12 +213,12 @@ class _Way:
         """Check them all, and raise the first refusal."""
         [settings] = [settings for settings in self._snapshot.config.routes if settings.id == route.id]
         first = None
-        for path in dict.fromkeys(path for policy in settings.require for path in claims_of(policy)):
+        for path in dict.fromkeys(path for policy in settings.require for path in policy.claims):
             self.steps.note("require", ".".join(path), shown_claim(claim_at(principal.claims, path)))
         for policy in settings.require:
             check = partial(policy.check, principal, self._now)
             try:
-                self.steps.attempt("require", requirement(policy), check, lambda _: "holds")
+                self.steps.attempt("require", policy.words, check, lambda _: "holds")
             except Refusal as refusal:
                 first = first or refusal
         if first is not None:

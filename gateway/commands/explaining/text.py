@@ -7,9 +7,9 @@ from http import HTTPStatus
 from itertools import groupby
 from typing import Any, Final
 
-from gateway.commands.explanation import Explanation
-from gateway.commands.forwarded import Forwarded
-from gateway.commands.steps import Section, Step, StepResult
+from gateway.commands.explaining.forwarded import Forwarded
+from gateway.commands.explaining.steps import Section, Step, StepResult
+from gateway.commands.explaining.way import Explanation
 from gateway.model.decision import Answer, Deny
 from gateway.model.faces import Face
 

@@ -1,0 +1,1 @@
+"""How a decision came about, step by step, and how that is told."""

@@ -1,0 +1,1 @@
+"""Text for people: tables, the reference, points in time."""

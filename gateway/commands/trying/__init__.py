@@ -1,0 +1,1 @@
+"""Keys, files and a service for trying things out."""
