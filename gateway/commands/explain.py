@@ -15,21 +15,16 @@ from typing import Any
 
 from gateway.commands.explaining.steps import StepResult
 from gateway.commands.explaining.text import FANCY_MARKS, PLAIN_MARKS, as_json, as_text
-from gateway.commands.explaining.token import UNDECIDED
-from gateway.commands.explaining.way import Explanation, Verdict, explain
+from gateway.commands.explaining.way import Explanation, explain
 from gateway.config.compile import CompileMistakes, compile_config
 from gateway.config.load import load_config
 from gateway.config.mistakes import ConfigMistakes
 from gateway.config.schema import Config
-from gateway.engine.gatekeeper import Gatekeeper
 from gateway.mechanisms.base import FetchFailed, Resources
 from gateway.mechanisms.fetch import ControlClient
-from gateway.model.decision import Deny, Pending
-from gateway.model.errors import Unavailable
+from gateway.model.decision import Deny
 from gateway.model.request import Header, InboundRequest, Peer
 
-_ROUNDS = 3
-"""How often a request may wait for something to be fetched, as in the data plane."""
 _URL = re.compile(r"(https?)://([^/?#]*)([^#]*)(?:#.*)?", re.IGNORECASE | re.DOTALL)
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*)")
 _LOOKS_LIKE_JWT = re.compile(r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
@@ -98,21 +93,10 @@ async def answered(config: Config, directory: Path, asked: Question) -> Explanat
         request = InboundRequest(
             asked.method, asked.target, asked.headers, snapshot.forwarding.peer(asked.peer), secure=asked.secure
         )
-        verdict = await decided(snapshot.gatekeeper, request)
+        verdict = await snapshot.gatekeeper.settle(request, snapshot.gatekeeper.decide(request))
         return explain(snapshot, request, verdict, asked.at, notices)
     finally:
         await control.close()
-
-
-async def decided(gatekeeper: Gatekeeper, request: InboundRequest) -> Verdict:
-    """Ask as the data plane does: again, whenever something had to be fetched first."""
-    for _ in range(_ROUNDS):
-        decision = gatekeeper.decide(request)
-        if not isinstance(decision, Pending):
-            return decision
-        await decision.ready()
-    decision = gatekeeper.decide(request)
-    return Deny(None, Unavailable(UNDECIDED)) if isinstance(decision, Pending) else decision
 
 
 async def _no_fetch(url: str, max_bytes: int) -> bytes:

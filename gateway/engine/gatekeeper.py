@@ -29,7 +29,12 @@ from gateway.model.errors import (
 from gateway.model.principal import HeaderBlock, Principal
 from gateway.model.request import InboundRequest
 
-Decision = Allow[Route] | Deny[Route] | Answer[Route] | Pending
+Verdict = Allow[Route] | Deny[Route] | Answer[Route]
+Decision = Verdict | Pending
+
+_ROUNDS = 3
+"""How often a request may wait for something to be fetched."""
+UNDECIDED = "still undecided after several fetches"
 
 
 class Gatekeeper:
@@ -53,6 +58,17 @@ class Gatekeeper:
             return self._judge(request, route, target)
         except Refusal as refusal:
             return Deny(route, refusal)
+
+    async def settle(self, request: InboundRequest, decision: Decision) -> Verdict:
+        """Return what becomes of a request in the end: ask again each time that something was fetched, not forever."""
+        for _ in range(_ROUNDS):
+            if not isinstance(decision, Pending):
+                return decision
+            await decision.ready()
+            decision = self.decide(request)
+        if isinstance(decision, Pending):
+            return Deny(None, Unavailable(UNDECIDED))
+        return decision
 
     def locate(self, request: InboundRequest) -> tuple[str, Target]:
         """Return the canonical host name and target. Raises InvalidRequest."""

@@ -19,7 +19,6 @@ from gateway.model.errors import (
     InternalError,
     OversizedBody,
     Refusal,
-    Unavailable,
     UpstreamClosed,
 )
 from gateway.model.faces import face
@@ -46,8 +45,6 @@ P = ParamSpec("P")
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """RFC 9110 §9.2.2."""
-_DECISION_ROUNDS = 3
-"""How often a request may wait for something to be fetched."""
 _LAST_CHUNK = b"0\r\n\r\n"
 
 
@@ -149,24 +146,13 @@ class Relay:
 
     async def _decide_later(self, pending: Pending) -> None:
         try:
-            decision = await self._settled(pending)
+            decision = await self.snapshot.gatekeeper.settle(self.request, pending)
         except Exception as error:  # noqa: BLE001 - fail closed
             self._client.plane.report_bug("decision", error)
             decision = Deny(None, InternalError(type(error).__name__))
         self._decision_task = None
         self._client.release("deciding")
         self._guarded(self._act, decision)
-
-    async def _settled(self, decision: Decision) -> Decision:
-        """Ask again each time that something was fetched, but not forever."""
-        for _ in range(_DECISION_ROUNDS):
-            if not isinstance(decision, Pending):
-                return decision
-            await decision.ready()
-            decision = self.snapshot.gatekeeper.decide(self.request)
-        if isinstance(decision, Pending):
-            return Deny(None, Unavailable("still undecided after several fetches"))
-        return decision
 
     def _forward(self, allow: Allow[Route]) -> None:
         route = allow.route

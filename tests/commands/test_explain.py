@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from gateway.cli import main
-from gateway.commands.explain import decided
 from gateway.commands.explaining.text import FANCY_MARKS, PLAIN_MARKS, as_text
 from gateway.commands.explaining.token import key_origin
 from gateway.commands.explaining.way import explain
@@ -475,7 +474,7 @@ async def test_keys_that_never_come_end_undecided(snapshot: Snapshot) -> None:
     snapshot.authenticators["staff"].keys = NeverReady()
     headers = [(b"Host", b"api.example"), (b"Authorization", b"Bearer " + token().encode())]
     request = InboundRequest("GET", b"/orders/1", headers, Peer("127.0.0.1"))
-    verdict = await decided(snapshot.gatekeeper, request)
+    verdict = await snapshot.gatekeeper.settle(request, snapshot.gatekeeper.decide(request))
     explanation = explain(snapshot, request, verdict, NOW, [])
     assert explanation.disagreements == ()
     assert "DENY  503 unavailable" in as_text(explanation, PLAIN_MARKS)

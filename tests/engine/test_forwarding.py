@@ -285,3 +285,8 @@ def test_the_request_id_may_have_another_name() -> None:
 def test_the_client_is_the_last_hop_that_no_trusted_proxy_is(lines: list[str], address: str) -> None:
     """CVE-2026-57210: the first hop is whatever the client wrote."""
     assert FORWARDING.client_address(request(*lines, peer=PROXY)) == address
+
+
+def test_an_endless_row_of_trusted_hops_is_not_followed() -> None:
+    hops = ", ".join(["203.0.113.9", *["10.0.0.9"] * 32])
+    assert FORWARDING.client_address(request(f"X-Forwarded-For: {hops}", peer=PROXY)) == PROXY.address

@@ -423,10 +423,23 @@ async def test_a_token_whose_keys_must_be_fetched_is_decided_later() -> None:
     pending = Pending(ready)
     fetching = Scripted(answers={"t": pending})
     keeper = gatekeeper(protected(fetching))
-    assert keeper.decide(bearer("t")) is pending
-    await pending.ready()
-    assert allowed(keeper.decide(bearer("t")))
+    decision = keeper.decide(bearer("t"))
+    assert decision is pending
+    assert allowed(await keeper.settle(bearer("t"), decision))
     assert fetched == [True]
+
+
+async def test_a_request_does_not_wait_for_fetches_forever() -> None:
+    fetched: list[bool] = []
+
+    async def ready() -> None:
+        fetched.append(True)
+
+    keeper = gatekeeper(protected(Scripted(answers={"t": Pending(ready)})))
+    verdict = await keeper.settle(bearer("t"), keeper.decide(bearer("t")))
+    assert isinstance(verdict, Deny)
+    assert verdict.error.status == 503
+    assert len(fetched) == 3
 
 
 # --- telling the upstream

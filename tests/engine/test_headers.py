@@ -49,6 +49,17 @@ def test_what_is_remembered_of_a_name_is_bounded_and_changes_nothing() -> None:
         assert forwarded(request(f"X-{number}: a", f"X_User_Id: {number}"), PROTECTED, kept) == [f"X-{number}: a"]
 
 
+def test_names_that_clients_make_up_cannot_fill_the_memory() -> None:
+    kept = contract()
+    for number in range(5000):
+        long = f"X-{number:0>100}"
+        assert forwarded(request(f"X-{number}: a", f"{long}: b"), PROTECTED, kept) == [f"X-{number}: a", f"{long}: b"]
+    assert len(kept._memo) <= 4096
+    assert max(map(len, kept._memo)) <= 64
+    forwarded(request("X-After-All: a"), PROTECTED, kept)
+    assert b"X-After-All" in kept._memo
+
+
 # --- what only the gateway says
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway.commands.explaining.steps import Section, Step, Steps, in_words
 from gateway.commands.showing.moments import distance, moment
+from gateway.engine.gatekeeper import UNDECIDED
 from gateway.mechanisms.authenticators.jwt import KEY_SETTINGS, JwtAuthenticator, JwtSettings
 from gateway.model.decision import Pending
 from gateway.model.errors import Refusal, Unavailable, UnknownKey
@@ -17,7 +18,6 @@ from gateway.tokens.keys import Key, KeySet
 from gateway.tokens.remote_keys import RemoteKeys
 from gateway.tokens.verify import CLAIM_CHECKS, HEADER_CHECKS, Check, signing_key
 
-UNDECIDED = "still undecided after several fetches"
 _TIMES = {"expiry": "exp", "not_before": "nbf", "issued_at": "iat"}
 """Checks that look at one point in time, and the claim that holds it."""
 

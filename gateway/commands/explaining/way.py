@@ -12,7 +12,7 @@ from typing import Any
 from gateway.commands.explaining.forwarded import NEW_REQUEST_ID, Forwarded, forwarded
 from gateway.commands.explaining.near import near_routes
 from gateway.commands.explaining.steps import Step, Steps, in_words
-from gateway.commands.explaining.token import UNDECIDED, TokenSteps
+from gateway.commands.explaining.token import TokenSteps
 from gateway.commands.explaining.words import (
     shown_claim,
     shown_find,
@@ -26,6 +26,8 @@ from gateway.commands.showing.moments import moment
 from gateway.config.compile import Snapshot
 from gateway.engine.cors import is_preflight
 from gateway.engine.gatekeeper import (
+    UNDECIDED,
+    Verdict,
     asked_authenticators,
     refuse_anonymous,
     refuse_encoded_slash,
@@ -34,14 +36,13 @@ from gateway.engine.gatekeeper import (
 from gateway.engine.paths import Target
 from gateway.engine.routes import Route
 from gateway.mechanisms.sources import AuthorizationHeader
-from gateway.model.decision import Allow, Answer, Deny, Pending
+from gateway.model.decision import Allow, Deny, Pending
 from gateway.model.errors import NoRoute, Refusal, Unavailable
 from gateway.model.faces import Face, face
 from gateway.model.principal import Principal, claim_at
 from gateway.model.request import InboundRequest
 from gateway.tokens.jose import peek_issuer
 
-Verdict = Allow[Route] | Deny[Route] | Answer[Route]
 Notices = Sequence[tuple[str, dict[str, Any]]]
 
 
