@@ -42,7 +42,8 @@ class Gateway:
         self.log = Log(config.log)
         self._access_log = AccessLog(config.log)
         self._supervisor = Supervisor(self.log, self.health)
-        self._control = ControlClient()
+        ca_file = None if config.fetch.ca is None else directory / config.fetch.ca
+        self._control = ControlClient(config.fetch.timeout, ca_file)
         self._clock = clock
         self._resources = Resources(directory, self._control.fetch, clock, self._notice)
         with ExitStack() as private:

@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
 async def answered(config: Config, directory: Path, asked: Question) -> Explanation:
     """Return the explanation. Keys are fetched if need be. Raises CompileMistakes."""
     notices: list[tuple[str, dict[str, Any]]] = []
-    control = ControlClient()
+    control = ControlClient(config.fetch.timeout, None if config.fetch.ca is None else directory / config.fetch.ca)
     fetch = _no_fetch if asked.offline else control.fetch
     resources = Resources(directory, fetch, lambda: asked.at, lambda event, fields: notices.append((event, fields)))
     try:

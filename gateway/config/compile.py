@@ -16,6 +16,7 @@ from gateway.engine.paths import host_pattern, path_pattern
 from gateway.engine.routes import IndistinguishableRoutes, Route, RouteTable
 from gateway.mechanisms.authenticators.jwt import JwtAuthenticator
 from gateway.mechanisms.base import BadSetting, Mutator, Resources
+from gateway.mechanisms.fetch import control_tls
 from gateway.mechanisms.mutators import IdentityTokenSettings, MutatorSettings
 from gateway.mechanisms.sources import TokenSourceSettings, token_source
 from gateway.model.faces import Challenge
@@ -138,6 +139,9 @@ class _Parts:
 def _build_parts(config: Config, resources: Resources, mistakes: _Mistakes) -> _Parts:
     resources.insecure = frozenset(config.insecure)
     parts = _Parts(_identity_key(config, resources, mistakes))
+    if config.fetch.ca is not None:
+        with mistakes.at("fetch", "ca"):
+            control_tls(resources.directory / config.fetch.ca)
     for name, settings in config.authenticators.items():
         with mistakes.at("authenticators", name):
             parts.authenticators[name] = settings.build(name, resources)

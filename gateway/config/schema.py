@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, Wit
 
 from gateway.engine.paths import host_pattern, path_pattern
 from gateway.mechanisms.authenticators import AuthenticatorSettings
+from gateway.mechanisms.fetch import FetchSettings
 from gateway.mechanisms.mutators import MutatorSettings
 from gateway.mechanisms.policies import PolicySettings
 from gateway.mechanisms.sources import TokenSourceSettings
@@ -374,6 +375,8 @@ class Config(Settings):
     """What upstreams are told about the caller, unless a route says otherwise."""
     cors: Cors | None = None
     """Cross-origin requests from browsers, unless a route says otherwise."""
+    fetch: FetchSettings = FetchSettings()
+    """How the keys of issuers are fetched."""
     authenticators: dict[Name, AuthenticatorSettings] = {}
     """Who may vouch for a caller, by name."""
     upstreams: Annotated[dict[Name, UpstreamSettings], Field(min_length=1)]

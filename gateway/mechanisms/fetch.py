@@ -3,26 +3,38 @@
 import asyncio
 import ssl
 from pathlib import Path
+from typing import Annotated
 
 import aiohttp
+from pydantic import Field
 from yarl import URL
 
 from gateway.mechanisms.base import BadSetting, FetchFailed
+from gateway.model.settings import FilePath, Seconds, Settings
 
 MAX_REDIRECTS = 3
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
+class FetchSettings(Settings):
+    """How the keys of issuers are fetched."""
+
+    timeout: Annotated[Seconds, Field(gt=0)] = 5
+    """For one document, redirects included."""
+    ca: FilePath | None = None
+    """Certificate authorities to trust beside the system's, in PEM."""
+
+
 class ControlClient:
     """Gets small documents. `fetch` is a `Fetch`; call `close` at the end.
 
-    Trusts the system's authorities and those in `ca_file`; raises BadSetting if that is bad. Keeps no cookies, uses no
+    Trusts the system's authorities and those in `ca_file`, which `control_tls` accepts. Keeps no cookies, uses no
     proxy, follows redirects only within one origin.
     """
 
     def __init__(self, timeout: float = 5.0, ca_file: Path | None = None) -> None:
         self._timeout = timeout
-        self._tls = _tls(ca_file)
+        self._ca_file = ca_file
         self._session: aiohttp.ClientSession | None = None
 
     async def fetch(self, url: str, max_bytes: int) -> bytes:
@@ -54,7 +66,7 @@ class ControlClient:
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=self._tls),
+                connector=aiohttp.TCPConnector(ssl=control_tls(self._ca_file)),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"Accept": "application/json"},
                 timeout=aiohttp.ClientTimeout(total=self._timeout),
@@ -62,7 +74,8 @@ class ControlClient:
         return self._session
 
 
-def _tls(ca_file: Path | None) -> ssl.SSLContext:
+def control_tls(ca_file: Path | None) -> ssl.SSLContext:
+    """Return the TLS settings of control calls. Raises BadSetting for a bad file."""
     context = ssl.create_default_context()
     if ca_file is not None:
         try:

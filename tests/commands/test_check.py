@@ -180,3 +180,11 @@ def test_checking_imports_no_other_command(tmp_path: Path) -> None:
 def test_the_package_runs_as_a_module() -> None:
     done = subprocess.run([sys.executable, "-m", "gateway", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"gateway {__version__}\n"
+
+
+def test_bad_certificate_authorities_for_issuers_are_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("junk")
+    with pytest.raises(ConfigMistakes) as caught:
+        checked(written(tmp_path, "fetch: {ca: ca.pem}\n" + GOOD), {})
+    [mistake] = caught.value.mistakes
+    assert (mistake.line, mistake.path) == (1, "fetch.ca")

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.mechanisms.base import BadSetting, FetchFailed
-from gateway.mechanisms.fetch import ControlClient
+from gateway.mechanisms.fetch import ControlClient, control_tls
 from tests.minting import make_key
 
 LIMIT = 1000
@@ -197,4 +197,4 @@ def test_a_bad_file_of_authorities_is_refused(tmp_path: Path) -> None:
     (tmp_path / "junk.pem").write_text("junk")
     for name in ("missing.pem", "junk.pem"):
         with pytest.raises(BadSetting, match=name):
-            ControlClient(ca_file=tmp_path / name)
+            control_tls(tmp_path / name)

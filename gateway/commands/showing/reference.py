@@ -13,7 +13,7 @@ _OPENING: Final = """\
 # Configuration
 
 <!-- Made by `gateway schema --format markdown`. To change it, edit the docstrings of the settings;
-the text up to the first table is in gateway/commands/reference.py. -->
+the text up to the first table is in gateway/commands/showing/reference.py. -->
 
 The gateway reads one YAML file. `gateway check config.yaml` prints every mistake in it, with line and path, or the
 routes as they work. For completion and checks while you type, give your editor the JSON schema: `gateway schema`.
@@ -22,8 +22,7 @@ routes as they work. For completion and checks while you type, give your editor 
 * **Durations** are written `500ms`, `10s`, `5m`, `1h`, `1d`, or as a number of seconds.
 * **Sizes** are written `512`, `8KiB`, `10MiB`, `1GiB`.
 * **Files** are relative to the configuration file.
-* **Certificate authorities** for issuers are those of the system; the environment variable `SSL_CERT_FILE` names a file
-  with others. Calls to issuers use no proxy.
+* **Certificate authorities** for issuers are those of the system, and those of `fetch.ca`; calls use no proxy.
 * **Environment**: `${NAME}` in a value is an environment variable, `${NAME:-default}` has a default for one that is
   unset or empty, and `$${` is a literal `${`. The outcome is always one value; it never changes the structure of the
   file. An unquoted value that is nothing but one variable is read as if it stood there (`8080` is a number, `true` a
