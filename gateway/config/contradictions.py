@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from ipaddress import IPv4Network
 from itertools import chain
 
-from gateway.config.draft import Draft
+from gateway.config.draft import Draft, Reference
 from gateway.config.mistakes import SettingPath, did_you_mean
 from gateway.config.schema import RouteSettings
 from gateway.engine.paths import path_pattern
@@ -22,20 +22,17 @@ def contradictions(draft: Draft) -> Iterator[Contradiction]:
 
 
 def unknown_upstreams(draft: Draft) -> Iterator[Contradiction]:
-    known = draft.names.get("upstreams")
-    for index, route in draft.routes:
-        if known is not None and route.upstream not in known:
-            message = f'unknown upstream "{route.upstream}"{did_you_mean(route.upstream, known)}'
-            yield ("routes", index, "upstream"), message
+    yield from _unknown("upstream", draft.upstreams, draft.names.get("upstreams"))
 
 
 def unknown_authenticators(draft: Draft) -> Iterator[Contradiction]:
-    known = draft.names.get("authenticators")
-    for index, route in draft.routes:
-        for place, name in enumerate(route.authenticators or ()):
-            if known is not None and name not in known:
-                path = ("routes", index, "authenticators", place)
-                yield path, f'unknown authenticator "{name}"{did_you_mean(name, known)}'
+    yield from _unknown("authenticator", draft.authenticators, draft.names.get("authenticators"))
+
+
+def _unknown(kind: str, references: tuple[Reference, ...], known: frozenset[str] | None) -> Iterator[Contradiction]:
+    for path, name in references:
+        if known is not None and isinstance(name, str) and name not in known:
+            yield path, f'unknown {kind} "{name}"{did_you_mean(name, known)}'
 
 
 def routes_without_authenticators(draft: Draft) -> Iterator[Contradiction]:

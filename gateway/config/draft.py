@@ -15,17 +15,24 @@ _NOTHING: Mapping[str, Any] = {"listen": (), "upstreams": {}, "routes": ()}
 """What stands for a required section of which nothing is left."""
 
 
+Reference = tuple[SettingPath, object]
+"""Where something is named, and what stands there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A configuration that may lack its invalid items.
 
     `names` has, for `upstreams` and `authenticators`, every name in the file, of invalid items too; a section whose
-    names cannot be known is absent. `broken` names the sections with something left out. `indexes` tells where in the
+    names cannot be known is absent. `upstreams` and `authenticators` are the places where routes refer to those names,
+    routes with other mistakes included. `broken` names the sections with something left out. `indexes` tells where in the
     file the items of a list stand, if some were left out.
     """
 
     config: Config
     names: Mapping[str, frozenset[str]]
+    upstreams: tuple[Reference, ...]
+    authenticators: tuple[Reference, ...]
     broken: frozenset[str] = frozenset()
     indexes: Mapping[str, list[int]] = field(default_factory=dict)
 
@@ -53,10 +60,9 @@ class Draft:
 
 def whole_draft(config: Config) -> Draft:
     """Return a valid configuration as a draft from which nothing is missing."""
-    return Draft(
-        config,
-        {"upstreams": frozenset(config.upstreams), "authenticators": frozenset(config.authenticators)},
-    )
+    names = {"upstreams": frozenset(config.upstreams), "authenticators": frozenset(config.authenticators)}
+    routes = [{"upstream": route.upstream, "authenticators": route.authenticators} for route in config.routes]
+    return Draft(config, names, *_references(routes))
 
 
 def valid_part(data: Mapping[str, Any], mistaken: Iterable[SettingPath]) -> Draft:
@@ -76,7 +82,27 @@ def valid_part(data: Mapping[str, Any], mistaken: Iterable[SettingPath]) -> Draf
             sections[name] = _NOTHING[name] if setting.is_required() else setting.get_default()
             indexes.pop(name, None)
     broken = frozenset(str(path[0]) for path in dropped)
-    return Draft(Config.model_construct(**sections), _names(data), broken, indexes)
+    return Draft(
+        Config.model_construct(**sections),
+        _names(data),
+        *_references(data.get("routes")),
+        broken=broken,
+        indexes=indexes,
+    )
+
+
+def _references(routes: Any) -> tuple[tuple[Reference, ...], tuple[Reference, ...]]:
+    """Return where routes, valid or not, name upstreams and authenticators."""
+    upstreams: list[Reference] = []
+    authenticators: list[Reference] = []
+    for index, route in enumerate(routes if isinstance(routes, list) else ()):
+        if not isinstance(route, dict):
+            continue
+        upstreams.append((("routes", index, "upstream"), route.get("upstream")))
+        names = route.get("authenticators")
+        for place, name in enumerate(names if isinstance(names, list | tuple) else ()):
+            authenticators.append((("routes", index, "authenticators", place), name))
+    return tuple(upstreams), tuple(authenticators)
 
 
 def _pruned(name: str, value: Any, dropped: set[SettingPath]) -> Any:

@@ -392,3 +392,18 @@ def test_a_rewritten_path_cannot_become_ambiguous(rewrite: str, message: str) ->
 def test_an_origin_is_written_as_browsers_send_it() -> None:
     [mistake] = mistakes("cors: {origins: ['https://App.example/']}\n" + GOOD)
     assert mistake.endswith("is not an origin; write https://app.example.com, in lower case and without a path")
+
+
+def test_a_route_with_other_mistakes_still_has_its_names_checked() -> None:
+    assert about(
+        "routes",
+        """\
+        routes:
+          - {id: a, match: {path: /a}, upstream: ordres, authenticators: [stuff, 1], access: everyone}
+        """,
+    ) == [
+        'routes[0].access: must be "protected", "optional" or "public", not "everyone"',
+        'routes[0].authenticators[0]: unknown authenticator "stuff"; did you mean "staff"?',
+        "routes[0].authenticators[1]: must be text; put it in quotes",
+        'routes[0].upstream: unknown upstream "ordres"; did you mean "orders"?',
+    ]
