@@ -25,8 +25,8 @@ class Draft:
 
     `names` has, for `upstreams` and `authenticators`, every name in the file, of invalid items too; a section whose
     names cannot be known is absent. `upstreams` and `authenticators` are the places where routes refer to those names,
-    routes with other mistakes included. `broken` names the sections with something left out. `indexes` tells where in the
-    file the items of a list stand, if some were left out.
+    routes with other mistakes included. `broken` names the sections with something left out. `indexes` tells where in
+    the file the items of a list stand, if some were left out.
     """
 
     config: Config

@@ -27,6 +27,8 @@ _FORWARDED = re.compile(_FORWARDED_PAIR + rb"(?:[ \t]*[;,][ \t]*" + _FORWARDED_P
 _FORWARDED_BYTES = 2048
 _KEPT_FROM_PROXY = frozenset({b"x-forwarded-port", b"x-forwarded-prefix", b"x-forwarded-server", b"x-real-ip"})
 _SAFE_VALUE = re.compile(rb"[\x21-\x7e]{1,1024}")
+_HOPS = 32
+"""Proxies between a client and this one; the address of a client behind more is not looked for."""
 _MEMO_SIZE = 4096
 
 
@@ -70,7 +72,7 @@ class Forwarding:
         """Return the address of the client itself, as far as trusted proxies vouch for it."""
         if not request.peer.is_trusted_proxy:
             return request.peer.address
-        for hop in reversed(request.listed(b"x-forwarded-for")):
+        for hop in reversed(request.listed(b"x-forwarded-for")[-_HOPS:]):
             address = hop.decode("latin-1")
             if not self._trusts(address):
                 return address if _is_address(address) else request.peer.address

@@ -49,6 +49,9 @@ _END_TO_END = frozenset(
 
 _HARMLESS_CONNECTION = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close", b"Upgrade", b"upgrade"})
 _MEMO_SIZE = 4096
+_MEMO_NAME = 64
+"""The longest name that is remembered: clients choose them."""
+_NO_OPTIONS: frozenset[bytes] = frozenset()
 _NOT_ALPHANUMERIC = re.compile(rb"[^a-z0-9]")
 
 _BEARER = re.compile(rb"bearer", re.IGNORECASE)
@@ -67,16 +70,15 @@ def spelled(name: bytes) -> bytes:
 
 def refuse_misused_connection(request: InboundRequest) -> None:
     """Raise AmbiguousHeader if `Connection` lists a header that is not hop-by-hop by nature."""
-    for option in _connection_options(request):
-        if option in _END_TO_END:
-            raise AmbiguousHeader(f"Connection lists {option.decode('latin-1')}")
+    if misused := _connection_options(request) & _END_TO_END:
+        raise AmbiguousHeader(f"Connection lists {b', '.join(sorted(misused)).decode('ascii')}")
 
 
-def _connection_options(request: InboundRequest) -> list[bytes]:
+def _connection_options(request: InboundRequest) -> frozenset[bytes]:
     values = request.all(b"connection")
     if not values or (len(values) == 1 and values[0] in _HARMLESS_CONNECTION):
-        return []
-    return [option.lower() for option in request.listed(b"connection")]
+        return _NO_OPTIONS
+    return frozenset(option.lower() for option in request.listed(b"connection"))
 
 
 class HeaderContract:
@@ -121,7 +123,9 @@ class HeaderContract:
             kind = _SUBPROTOCOL
         else:
             kind = name + b": "
-        if len(self._memo) < _MEMO_SIZE:
+        if len(name) <= _MEMO_NAME:
+            if len(self._memo) >= _MEMO_SIZE:
+                self._memo.clear()
             self._memo[name] = kind
         return kind
 

@@ -20,8 +20,9 @@ _PLAIN = r"A-Za-z0-9\-._~!$&'()*+,=:@"
 """Characters that stand for themselves: RFC 3986 §3.3 pchar, without `;`."""
 _CLEAN_PATH = re.compile(rf"(?:/(?!\.{{1,2}}(?:/|\Z))[{_PLAIN}]+)*/?".encode())
 _PLAIN_BYTE = re.compile(rf"[{_PLAIN}]".encode())
-_TO_ENCODE = frozenset(b'"<>^`{|}[]')
+_TO_ENCODE = str.maketrans({char: f"%{ord(char):02X}" for char in '"<>^`{|}[]'})
 """Not allowed in a path (RFC 3986 §2), but sent by browsers, and never ambiguous."""
+_NOT_LITERAL = re.compile(rf'[^{_PLAIN}/"<>^`{{|}}\[\]]'.encode())
 _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
 _DOUBLE = re.compile(rb"%25[0-9A-Fa-f]{2}")
 _ENCODED_SLASH = re.compile(rb"%2F|%5C")
@@ -77,22 +78,22 @@ def canonical_path(path: bytes) -> str:
 
 
 def _canonical_literal(text: bytes) -> bytes:
-    out = bytearray()
-    for byte in text:
-        if byte == 0x2F or _PLAIN_BYTE.match(bytes((byte,))):
-            out.append(byte)
-        elif byte in _TO_ENCODE:
-            out += b"%%%02X" % byte
-        else:
-            raise AmbiguousTarget(f"the path holds the character 0x{byte:02X}")
-    return bytes(out)
+    if found := _NOT_LITERAL.search(text):
+        raise AmbiguousTarget(f"the path holds the character 0x{found[0][0]:02X}")
+    return text.decode("ascii").translate(_TO_ENCODE).encode("ascii")
+
+
+_CANONICAL_BYTES = {
+    byte: char if _PLAIN_BYTE.match(char) else b"%%%02X" % byte
+    for byte, char in ((byte, bytes((byte,))) for byte in range(0x20, 0x100))
+    if char not in b";\x7f"
+}
 
 
 def _canonical_byte(byte: int) -> bytes:
-    if byte < 0x20 or byte in (0x7F, 0x3B):
+    if (canonical := _CANONICAL_BYTES.get(byte)) is None:
         raise AmbiguousTarget(f"the path holds %{byte:02X}")
-    char = bytes((byte,))
-    return char if _PLAIN_BYTE.match(char) else b"%%%02X" % byte
+    return canonical
 
 
 def _refuse_ambiguous_segments(canonical: bytes) -> None:
@@ -122,6 +123,8 @@ def without_token(query: bytes) -> bytes:
 
 def _parameter_name(parameter: bytes) -> bytes:
     name = parameter.partition(b"=")[0]
+    if len(name) < len(b"access_token"):
+        return name
     return _PERCENT.sub(lambda match: bytes((int(match[1], 16),)), name).strip(b" +").lower()
 
 

@@ -35,7 +35,10 @@ _LINGER = 2.0
 """Seconds to read on after a final answer, so that it is not lost in a reset (RFC 9112 §9.6)."""
 _PROBE = 0.5
 """Seconds between two looks whether a client that we do not read from is still there."""
+_PIECE = 8 * 1024
+"""Bytes parsed in one go, so that one client's row of small requests neither stops the others nor piles up here."""
 _HOLDS_OF_A_RELAY = frozenset({"deciding", "connecting", "upstream"})
+_EARLY_ONLY = frozenset({"early"})
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 """`SO_LINGER` of no time."""
 _CLOSE_WAIT, _CLOSED = 8, 7
@@ -66,6 +69,7 @@ class ClientConnection(asyncio.Protocol):
         self._holds: set[str] = set()
         self._out: list[bytes] = []
         self._early = b""
+        self._next_piece: asyncio.Handle | None = None
         self._written = 0
         self._taken, self._taken_at = 0, 0.0
         self._discarded = 0
@@ -103,8 +107,8 @@ class ClientConnection(asyncio.Protocol):
             self._tunnel.from_client(data)
         elif self._is_closing:
             self._discard(len(data))
-        elif "upgrade" in self._holds:
-            self._early += data
+        elif self._early or "upgrade" in self._holds:
+            self._postpone(self._early + data)
         else:
             self._parse(data)
 
@@ -169,7 +173,7 @@ class ClientConnection(asyncio.Protocol):
         elif self._head_bytes:
             self._refuse_head(SlowRequest(f"no whole head within {self.plane.timeouts.head:g} s"))
         else:
-            self.transport.close()
+            self._close_gently(whole_request=True)
         if not self._is_closed and self.deadline <= now:
             self._rearm()
 
@@ -209,6 +213,8 @@ class ClientConnection(asyncio.Protocol):
         self._holds.discard(reason)
         if not self._holds and not self._is_closed:
             self.transport.resume_reading()
+        else:
+            self._parse_soon()
         self._rearm()
 
     # --- writing
@@ -255,7 +261,7 @@ class ClientConnection(asyncio.Protocol):
     def relay_ended(self, relay: Relay, *, closes: bool) -> None:
         """The answer is written: close, throw away the rest of the request, or begin with the next one."""
         self._relay = self._tunnel = None
-        if closes or (self._is_half_closed and not self._queue):
+        if closes or (self._is_half_closed and not (self._queue or self._early)):
             self._close_gently(whole_request=relay.request_complete)
         else:
             self._pump()
@@ -288,10 +294,7 @@ class ClientConnection(asyncio.Protocol):
             self._close_gently(whole_request=True)
             return
         self._rearm()
-        early, self._early = self._early, b""
         self.release("upgrade")
-        if early:
-            self._parse(early)
 
     def become_tunnel(self, tunnel: Tunnel) -> None:
         """From here on bytes pass as they are; those that came early go first."""
@@ -299,6 +302,7 @@ class ClientConnection(asyncio.Protocol):
         self._tunnel = tunnel
         if early:
             tunnel.from_client(early)
+        self.release("early")
         self.release("upgrade")
         self.deadline = inf
 
@@ -306,15 +310,22 @@ class ClientConnection(asyncio.Protocol):
         """Close; if the client is still sending, half-close and read on for a moment."""
         self._is_closing = True
         self._queue.clear()
+        if self._is_closed:
+            return
         self.flush()
         if whole_request or self._secure or self._is_half_closed or not self.transport.can_write_eof():
             self.transport.close()
-            self.deadline = monotonic() + self.plane.timeouts.body
+            has_unsent = self.transport.get_write_buffer_size() > 0
+            self.deadline = monotonic() + (self.plane.timeouts.body if has_unsent else _LINGER)
             return
         for reason in tuple(self._holds):
             self.release(reason)
-        self.transport.write_eof()
-        self.deadline = monotonic() + _LINGER
+        try:
+            self.transport.write_eof()
+        except OSError:  # asyncio's own transport, after a reset that it has not noticed yet
+            self.abort()
+        else:
+            self.deadline = monotonic() + _LINGER
 
     def _discard(self, size: int) -> None:
         self._discarded += size
@@ -329,6 +340,10 @@ class ClientConnection(asyncio.Protocol):
     # --- parsing
 
     def _parse(self, data: bytes) -> None:
+        """Parse a piece; the rest when other connections have had their turn, and nothing holds any more."""
+        if len(data) > (size := self._piece()):
+            self._postpone(data[size:])
+            data = data[:size]
         if self._reading is None:
             if self._head_bytes == 0 and self._relay is None:
                 self.deadline = monotonic() + self.plane.timeouts.head
@@ -340,6 +355,34 @@ class ClientConnection(asyncio.Protocol):
             return
         if self._head_bytes > self.plane.limits.header_bytes:
             self._refuse_message(OversizedHead(f"more than {self.plane.limits.header_bytes} bytes without an end"))
+
+    def _piece(self) -> int:
+        reading = self._reading
+        if reading is None or reading.framing is not Framing.LENGTH:
+            return _PIECE
+        return max(_PIECE, reading.length - reading.request_bytes)
+
+    def _postpone(self, data: bytes) -> None:
+        """Keep bytes for later. Reading is held until they are parsed, or a tunnel takes them."""
+        self._early = data
+        if data:
+            self.hold("early")
+            self._parse_soon()
+
+    def _parse_soon(self) -> None:
+        if self._holds == _EARLY_ONLY and self._next_piece is None:
+            self._next_piece = self.plane.loop.call_soon(self._parse_early)
+
+    def _parse_early(self) -> None:
+        self._next_piece = None
+        if self._holds != _EARLY_ONLY or self._is_closing or self._is_closed:
+            return
+        early, self._early = self._early, b""
+        self._parse(early)
+        if self._early:
+            self._parse_soon()
+        else:
+            self.release("early")
 
     def _feed(self, data: bytes) -> bool:
         """Let llhttp call back for what is in the bytes. Returns False when it stopped."""
@@ -387,16 +430,9 @@ class ClientConnection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         if self._reading is not None:
             self._continue_body(self._reading)
-            self._parse(rest)
-        elif self._relay is None:
-            if rest:
-                self._parse(rest)
-        elif self._tunnel is not None:
-            if rest:
-                self._tunnel.from_client(rest)
-        else:
-            self._early = rest
+        elif self._relay is not None:
             self.hold("upgrade")
+        self._postpone(rest + self._early)
 
     def _continue_body(self, relay: Relay) -> None:
         """Tell the new parser how the body is framed whose head another parser has read."""
@@ -472,6 +508,8 @@ class ClientConnection(asyncio.Protocol):
         self._reading = None
         self._head_bytes = 0
         relay.body_end()
+        if self._is_closing:
+            return
         if self._relay is None and not self._queue:
             self._await_next()
         elif not self._holds:

@@ -41,4 +41,7 @@ class Deadlines:
         self._timer = self._loop.call_later(TICK, self._look)
         now = monotonic()
         for connection in [watched for watched in self._watched if watched.deadline <= now]:
-            connection.deadline_passed(now)
+            try:
+                connection.deadline_passed(now)
+            except Exception as error:  # noqa: BLE001 - a bug in one must not keep the others waiting
+                self._loop.call_exception_handler({"message": "deadline_passed failed", "exception": error})

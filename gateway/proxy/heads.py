@@ -12,6 +12,8 @@ from gateway.model.errors import MalformedMessage, UnsupportedTransferCoding, Up
 from gateway.model.request import Header, InboundRequest
 
 _MEMO_SIZE = 4096
+_MEMO_NAME = 64
+"""The longest name that is remembered."""
 _STATUS_LINES = {status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
 
 
@@ -156,7 +158,9 @@ class AnswerHeads:
         lower = name.lower()
         role = _ROLES.get(lower, _Role.CORS if lower.startswith(b"access-control-") else None)
         kind = (b"" if lower in HOP_BY_HOP else name + b": "), role
-        if len(self._memo) < _MEMO_SIZE:
+        if len(name) <= _MEMO_NAME:
+            if len(self._memo) >= _MEMO_SIZE:
+                self._memo.clear()
             self._memo[name] = kind
         return kind
 

@@ -6,6 +6,7 @@ import importlib.util
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,6 +32,17 @@ def _quick_collections() -> Iterator[None]:
     gc.freeze()
     yield
     gc.unfreeze()
+
+
+@pytest.fixture(autouse=True)
+async def _no_callback_fails() -> AsyncIterator[None]:
+    """Fail a test during which an exception reached the event loop."""
+    loop = asyncio.get_running_loop()
+    failures: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: failures.append(context))
+    yield
+    loop.set_exception_handler(None)
+    assert not failures
 
 
 @pytest.fixture(autouse=True)

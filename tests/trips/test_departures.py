@@ -129,6 +129,30 @@ async def test_while_the_upload_is_held_back(tmp_path: Path, leave: Leave) -> No
 
 
 @LEAVE
+async def test_while_the_upstream_goes_too(tmp_path: Path, leave: Leave) -> None:
+    """What is sent to a client that left comes back as a reset, before the gateway has closed its own side."""
+    leaving = asyncio.Event()
+
+    async def script(wire: UpstreamWire) -> None:
+        await wire.head()
+        wire.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await leaving.wait()
+        wire.reset()
+
+    async with upstream(script) as app, running(tmp_path, "", app.url) as gateway, connected(gateway.port) as client:
+        await client.send(request("POST", "/open/x", "Content-Length: 100000000"))
+        await eventually(lambda: app.heads)
+        [connection] = gateway.gateway.plane.connections
+        while connection.transport.is_reading():
+            await client.send(b"x" * 20_000)
+            await asyncio.sleep(0.001)
+        leave(client)
+        leaving.set()
+        await eventually(lambda: not gateway.gateway.plane.connections)
+        assert gateway.pool() == {"busy": 0, "idle": 0}
+
+
+@LEAVE
 @pytest.mark.parametrize("data", [get("/open/x"), request("POST", "/open/x", "Content-Length: 9") + b"half"])
 async def test_while_connecting(tmp_path: Path, leave: Leave, data: bytes) -> None:
     with full_backlog() as port:
@@ -182,13 +206,41 @@ async def test_over_tls(tmp_path: Path, script: Script) -> None:
     authority = make_authority(tmp_path)
     certificate, key = authority.issue("localhost")
     text = f'listen: [{{address: "127.0.0.1:0", tls: {{certificate: {certificate}, key: {key}}}}}]'
-    async with upstream(script) as app, running(tmp_path, text, app.url) as gateway:
-        async with connected(gateway.port, authority.client()) as client:
-            await client.send(get("/open/x"))
-            await eventually(lambda: app.requests)
-            await asyncio.sleep(0.1)
-            close(client)
-            await let_go(gateway, app)
+    async with (
+        upstream(script) as app,
+        running(tmp_path, text, app.url) as gateway,
+        connected(gateway.port, authority.client()) as client,
+    ):
+        await client.send(get("/open/x"))
+        await eventually(lambda: app.requests)
+        await asyncio.sleep(0.1)
+        close(client)
+        await let_go(gateway, app)
+
+
+async def test_from_a_tunnel_over_tls(tmp_path: Path) -> None:
+    authority = make_authority(tmp_path)
+    certificate, key = authority.issue("localhost")
+    text = f"""
+listen: [{{address: "127.0.0.1:0", tls: {{certificate: {certificate}, key: {key}}}}}]
+routes: [{{id: open, match: {{path: "/open/**"}}, upstream: app, access: public, upgrades: [websocket]}}]
+"""
+
+    async def script(wire: UpstreamWire) -> None:
+        await wire.request()
+        await wire.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        await wire.closed()
+
+    async with (
+        upstream(script) as app,
+        running(tmp_path, text, app.url) as gateway,
+        connected(gateway.port, authority.client()) as client,
+    ):
+        assert (await client.ask(get("/open/x", "Connection: Upgrade", "Upgrade: websocket"))).status == 101
+        close(client)
+        await eventually(lambda: app.gone, SOON)
+        await eventually(lambda: not gateway.gateway.plane.connections)
+        assert gateway.pool() == {"busy": 0, "idle": 0}
 
 
 async def test_the_access_log_says_499(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -2,11 +2,15 @@
 
 import asyncio
 import signal
+import socket
+import ssl
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
+from tests.trips.certificates import make_authority
 from tests.trips.running import get, request, running
 from tests.trips.servers import gateway_process
 from tests.trips.wire import OK, Cut, UpstreamWire, connected, eventually, upstream
@@ -64,6 +68,25 @@ async def test_requests_under_way_finish_and_idle_connections_close(tmp_path: Pa
             assert await busy.closed() == b""
             await stopping
         assert served.gateway.health.ready().blocked_by == ("draining",)
+
+
+async def test_an_idle_tls_client_that_does_not_answer_the_close_does_not_delay_the_stop(tmp_path: Path) -> None:
+    authority = make_authority(tmp_path)
+    certificate, key = authority.issue("localhost")
+    text = f'listen: [{{address: "127.0.0.1:0", tls: {{certificate: {certificate}, key: {key}}}}}]'
+
+    def ask_and_fall_silent(port: int) -> ssl.SSLSocket:
+        tls = authority.client().wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname="localhost")
+        tls.sendall(get("/open/x"))
+        assert tls.recv(1000).startswith(b"HTTP/1.1 200 OK")
+        return tls
+
+    async with upstream() as app:
+        async with running(tmp_path, text, app.url) as gateway:
+            client = await asyncio.to_thread(ask_and_fall_silent, gateway.port)
+            began = time.monotonic()
+        client.close()
+        assert time.monotonic() - began < 4  # not the 30 seconds of `timeouts.body` and `timeouts.drain`
 
 
 async def test_an_upload_under_way_finishes(tmp_path: Path) -> None:

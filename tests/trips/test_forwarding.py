@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.trips.running import get, request, running, token
-from tests.trips.servers import nginx_running
+from tests.trips.servers import curl, nginx_running
 from tests.trips.wire import OK, UpstreamWire, answering, connected, eventually, upstream
 
 
@@ -60,6 +60,56 @@ async def test_an_idle_connection_is_closed_without_a_word(tmp_path: Path) -> No
     ):
         await client.ask(get("/open/x"))
         assert await client.closed() == b""
+
+
+async def test_connections_beyond_the_limit_are_refused(tmp_path: Path) -> None:
+    async with (
+        upstream() as app,
+        running(tmp_path, "limits: {connections: 2}", app.url) as gateway,
+        connected(gateway.port) as first,
+    ):
+        async with connected(gateway.port) as second, connected(gateway.port) as third:
+            assert (await second.ask(get("/open/x"))).status == 200
+            answer = await third.answer()
+            assert (answer.status, answer.one("Retry-After"), answer.one("Connection")) == (503, "1", "close")
+            assert await third.closed() == b""
+            assert (await first.ask(get("/open/x"))).status == 200
+        await eventually(lambda: len(gateway.gateway.plane.connections) == 1)
+        async with connected(gateway.port) as again:
+            assert (await again.ask(get("/open/x"))).status == 200
+
+
+async def test_a_listener_on_a_unix_socket(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.sock"
+    text = f'listen: [{{address: "127.0.0.1:0"}}, {{address: "unix:{path}"}}]'
+    for _ in range(2):  # what a dead process leaves behind is no hindrance
+        async with upstream() as app, running(tmp_path, text, app.url):
+            answer = await curl("-i", "--unix-socket", str(path), "http://api.example/open/x")
+            assert answer.startswith("HTTP/1.1 200 OK\r\n")
+            assert app.requests[0].one("Host") == "api.example"
+
+
+async def test_no_more_idle_connections_are_kept_than_allowed(tmp_path: Path) -> None:
+    async with (
+        upstream() as app,
+        running(tmp_path, "app: {idle_connections: 0}", app.url) as gateway,
+        connected(gateway.port) as client,
+    ):
+        for _ in range(3):
+            assert (await client.ask(get("/open/x"))).status == 200
+        assert app.connections == 3
+        assert gateway.pool() == {"busy": 0, "idle": 0}
+
+
+async def test_the_rest_of_a_refused_body_must_come_in_time(tmp_path: Path) -> None:
+    async with (
+        upstream() as app,
+        running(tmp_path, "timeouts: {body: 0.2}", app.url) as gateway,
+        connected(gateway.port) as client,
+    ):
+        assert (await client.ask(request("POST", "/api/x", "Content-Length: 50"))).status == 401
+        assert await client.closed() == b""
+        assert app.connections == 0
 
 
 async def test_a_slow_head_is_refused(tmp_path: Path) -> None:
@@ -316,6 +366,15 @@ async def test_an_http_1_0_upstream_is_understood(tmp_path: Path) -> None:
 
 
 # --- interim answers
+
+
+async def test_an_interim_answer_announces_no_body(tmp_path: Path) -> None:
+    """RFC 9110 §8.6: a client that believed it would take the answer for that body."""
+    script = answering(b"HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\nLink: </a>\r\n\r\n" + OK)
+    async with upstream(script) as app, running(tmp_path, "", app.url) as gateway, connected(gateway.port) as client:
+        hints = await client.ask(get("/open/x"))
+        assert hints.headers == [("Link", "</a>")]
+        assert (await client.answer()).body == b"ok"
 
 
 async def test_early_hints_pass(tmp_path: Path) -> None:

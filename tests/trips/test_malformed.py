@@ -319,6 +319,32 @@ async def test_what_came_before_a_malformed_request_is_answered_first(tmp_path: 
         assert [seen.target for seen in app.requests] == ["/open/1", "/open/2"]
 
 
+@pytest.mark.parametrize("path", ["/nowhere", "/open/x"])
+async def test_a_long_row_of_requests_is_answered_in_order_and_never_piles_up(tmp_path: Path, path: str) -> None:
+    async with upstream() as app, running(tmp_path, "", app.url) as gateway, connected(gateway.port) as client:
+        await client.send(get(path) * 1000)
+        most = 0
+        for _ in range(1000):
+            assert (await client.answer()).status == (200 if app.requests else 404)
+            [connection] = gateway.gateway.plane.connections
+            most = max(most, len(connection._queue))
+        assert most < 300
+        assert (await client.ask(get("/nowhere"))).status == 404
+
+
+async def test_a_row_of_requests_does_not_make_others_wait(tmp_path: Path) -> None:
+    async with (
+        upstream() as app,
+        running(tmp_path, "", app.url) as gateway,
+        connected(gateway.port) as greedy,
+        connected(gateway.port) as other,
+    ):
+        await eventually(lambda: len(gateway.gateway.plane.connections) == 2)
+        greedy.writer.write(get("/nowhere") * 4000)
+        assert (await other.ask(get("/nowhere"))).status == 404
+        assert gateway.decisions(None)["no_route"] < 4000
+
+
 async def test_a_head_in_single_bytes_is_understood(tmp_path: Path) -> None:
     async with upstream() as app, running(tmp_path, "", app.url) as gateway, connected(gateway.port) as client:
         for byte in get("/open/x"):

@@ -2,16 +2,18 @@
 
 import asyncio
 import json
+import socket
 import time
 from pathlib import Path
 
 import httpx
 import pytest
 
+from gateway.proxy.client import ClientConnection
 from tests.minting import access_claims
-from tests.trips.running import KEY, get, request, running
+from tests.trips.running import KEY, Running, get, request, running
 from tests.trips.servers import gateway_process
-from tests.trips.wire import OK, UpstreamWire, connected, eventually, upstream
+from tests.trips.wire import OK, UpstreamWire, answering, connected, eventually, upstream
 
 GIB = 2**30
 PIECE = bytes(2**18)
@@ -150,6 +152,26 @@ async def test_a_reader_that_stops_is_cut(tmp_path: Path) -> None:
         await client.send(get("/open/x"))
         await eventually(lambda: app.gone)
         assert gateway.decisions("open") == {"client_gone": 1}
+
+
+async def test_a_reader_that_leaves_only_a_little_unread_is_cut_too(tmp_path: Path) -> None:
+    async with (
+        upstream(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n" + b"x" * 60_000)) as app,
+        running(tmp_path, "timeouts: {keep_alive: 0.3, body: 0.3}", app.url) as gateway,
+        connected(gateway.port, buffer=8192) as client,
+    ):
+        [connection] = await accepted(gateway)
+        sock = connection.transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        await client.send(get("/open/x"))
+        await eventually(lambda: gateway.decisions("open"))
+        assert 0 < connection.transport.get_write_buffer_size() < 65536
+        await eventually(lambda: not gateway.gateway.plane.connections)
+
+
+async def accepted(gateway: Running) -> set[ClientConnection]:
+    await eventually(lambda: gateway.gateway.plane.connections)
+    return gateway.gateway.plane.connections
 
 
 # --- a GiB each way

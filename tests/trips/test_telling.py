@@ -43,7 +43,9 @@ async def test_an_identity_token_verifies_with_the_published_key(tmp_path: Path,
     identity = seen.one("X-Identity") or ""
     keys = jwt.PyJWKSet.from_dict(json.loads(published.body))
     key = keys[jwt.get_unverified_header(identity)["kid"]]
-    claims = jwt.decode(identity, key, [algorithm], audience="orders", options={"verify_exp": False, "verify_iat": False})
+    claims = jwt.decode(
+        identity, key, [algorithm], audience="orders", options={"verify_exp": False, "verify_iat": False}
+    )
     assert claims["sub"] == "alice"
     assert claims["department"] == "sales"
     assert claims["iss"] == "https://gateway.example"

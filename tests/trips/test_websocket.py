@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from tests.minting import NOW
-from tests.trips.running import Running, get, running, token
+from tests.trips.running import Running, get, request, running, token
 from tests.trips.wire import OK, UpstreamWire, connected, eventually, upstream
 
 GATE = """
@@ -170,6 +170,14 @@ async def test_a_refused_upgrade_leaves_the_connection_usable(tmp_path: Path) ->
     async with upstream() as app, running(tmp_path, GATE, app.url) as gateway, connected(gateway.port) as client:
         await client.send(get("/api/ws", *UPGRADE) + get("/open/x"))
         assert [(await client.answer()).status for _ in range(2)] == [401, 200]
+        assert [seen.target for seen in app.requests] == ["/open/x"]
+
+
+async def test_a_long_row_of_refused_upgrades_is_answered(tmp_path: Path) -> None:
+    row = get("/api/ws", *UPGRADE) + request("POST", "/api/ws", *UPGRADE, body=b"x")
+    async with upstream() as app, running(tmp_path, GATE, app.url) as gateway, connected(gateway.port) as client:
+        await client.send(row * 500 + get("/open/x"))
+        assert [(await client.answer()).status for _ in range(1001)] == [401] * 1000 + [200]
         assert [seen.target for seen in app.requests] == ["/open/x"]
 
 
