@@ -81,7 +81,10 @@ def test_every_mistake_is_on_standard_error(tmp_path: Path, capsys: pytest.Captu
     assert main(["check", str(file)]) == 1
     output = capsys.readouterr()
     assert output.out == ""
-    assert output.err == (f'{file}:10: routes[2].access: must be "protected", "optional" or "public", not "some"\n')
+    assert output.err == (
+        f'{file}:10: routes[2].access: must be "protected", "optional" or "public", not "some"\n'
+        f'{file}:10: routes[2].upstream: unknown upstream "ordres"; did you mean "orders"?\n'
+    )
 
 
 def test_accepted_weaknesses_are_in_the_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
