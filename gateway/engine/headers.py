@@ -57,6 +57,7 @@ _NOT_ALPHANUMERIC = re.compile(rb"[^a-z0-9]")
 _BEARER = re.compile(rb"bearer", re.IGNORECASE)
 """Also without a space after it: a tab, say, is a space to some servers."""
 
+_NOTHING = Credentials()
 _DROP = b""
 _AUTHORIZATION = b"authorization"
 _COOKIE = b"cookie"
@@ -98,16 +99,16 @@ class HeaderContract:
         """Return the client's header lines that the upstream gets, each with its CRLF."""
         memo = self._memo
         listed = _connection_options(request)
+        headers = [each for each in request.headers if each[0].lower() not in listed] if listed else request.headers
         lines = []
-        for name, value in request.headers:
-            kind = memo.get(name)
-            if kind is None:
-                kind = self._classify(name)
-            if kind and (not listed or name.lower() not in listed):
-                if kind[-1:] == b" ":
-                    lines.append(kind + value + b"\r\n")
-                elif (kept := self._special(kind, value, request, route)) is not None:
-                    lines.append(name + b": " + kept + b"\r\n")
+        for name, value in headers:
+            prefix = memo.get(name)
+            if prefix is None:
+                prefix = self._classify(name)
+            if prefix[-1:] == b" ":
+                lines.append(prefix + value + b"\r\n")
+            elif prefix and (kept := self._special(prefix, value, request, route)) is not None:
+                lines.append(name + b": " + kept + b"\r\n")
         return lines
 
     def _classify(self, name: bytes) -> bytes:
@@ -134,7 +135,7 @@ class HeaderContract:
             return value if route.access == "public" else None
         if route.forward_token and route.access == "public":
             return value
-        checked = _checked_credentials(request, route) if route.forward_token else Credentials()
+        checked = _checked_credentials(request, route) if route.forward_token else _NOTHING
         if kind == _COOKIE:
             hidden = self._cookies - checked.cookies
             pairs = [pair.strip(b" \t") for pair in value.split(b";")]
@@ -149,5 +150,5 @@ class HeaderContract:
 def _checked_credentials(request: InboundRequest, route: Route) -> Credentials:
     """Return where the token stands that let the request pass: of several places, the first of the route's list."""
     if route.cors is not None and is_preflight(request):
-        return Credentials()
-    return next((source.credentials for source in route.sources if source.find(request) is not None), Credentials())
+        return _NOTHING
+    return next((source.credentials for source in route.sources if source.find(request) is not None), _NOTHING)

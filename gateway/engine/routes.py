@@ -106,18 +106,34 @@ class _Node:
             node.end.add(route)
 
     def find(self, segments: list[str], position: int, method: str) -> Route | None:
+        """Return the most specific route at or below this node, for what is left of the path."""
+        node = self
+        passed = []
         route = None
+        while True:
+            if node.rest is not None:
+                passed.append(node.rest)
+            if position == len(segments) or node.parameter is not None:
+                route = node._choose(segments, position, method)
+                break
+            child = node.literals.get(segments[position])
+            if child is None:
+                break
+            node = child
+            position += 1
+        while route is None and passed:
+            route = passed.pop().get(method)
+        return route
+
+    def _choose(self, segments: list[str], position: int, method: str) -> Route | None:
+        """Look here at the end of the path; elsewhere try both ways on, the literal first."""
         if position == len(segments):
-            route = self.end.get(method) if self.end is not None else None
-        else:
-            segment = segments[position]
-            child = self.literals.get(segment)
-            if child is not None:
-                route = child.find(segments, position + 1, method)
-            if route is None and self.parameter is not None and segment:
-                route = self.parameter.find(segments, position + 1, method)
-        if route is None and self.rest is not None:
-            route = self.rest.get(method)
+            return self.end.get(method) if self.end is not None else None
+        segment = segments[position]
+        child = self.literals.get(segment)
+        route = child.find(segments, position + 1, method) if child is not None else None
+        if route is None and self.parameter is not None and segment:
+            route = self.parameter.find(segments, position + 1, method)
         return route
 
 

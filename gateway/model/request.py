@@ -40,27 +40,20 @@ class InboundRequest:
         self.secure = secure
         self.version = version
         self._host: Host | None = None
-        self._first: dict[bytes, bytes] = {}
-        self._repeated: dict[bytes, list[bytes]] = {}
-        first = self._first
-        for name, value in headers:
-            key = name.lower()
-            if key in first:
-                self._repeated.setdefault(key, [first[key]]).append(value)
-            else:
-                first[key] = value
+        self._values = {name.lower(): value for name, value in headers}
+        self._repeated = _repeated(headers) if len(self._values) < len(headers) else {}
 
     def one(self, name: bytes) -> bytes | None:
         """Return the value of a header that may come once. Raises AmbiguousHeader if it came more often."""
         if self._repeated and name in self._repeated:
             raise AmbiguousHeader(f"{name.decode('latin-1')} was sent {len(self._repeated[name])} times")
-        return self._first.get(name)
+        return self._values.get(name)
 
     def all(self, name: bytes) -> list[bytes]:
         """Return every value of a header, in order."""
         if self._repeated and name in self._repeated:
             return self._repeated[name]
-        value = self._first.get(name)
+        value = self._values.get(name)
         return [] if value is None else [value]
 
     def listed(self, name: bytes) -> list[bytes]:
@@ -77,7 +70,7 @@ class InboundRequest:
     @property
     def upgrade(self) -> bytes | None:
         """The protocol asked for, in lower case, if this is an upgrade request (RFC 9110 §7.8)."""
-        if b"upgrade" not in self._first:
+        if b"upgrade" not in self._values:
             return None
         if b"upgrade" not in (option.lower() for option in self.listed(b"connection")):
             return None
@@ -88,3 +81,11 @@ class InboundRequest:
         """Name and value of each cookie, in order (RFC 6265 §5.4), values as they were sent."""
         pairs = (pair.partition(b"=") for line in self.all(b"cookie") for pair in line.split(b";"))
         return [(name.strip(b" \t"), value.strip(b" \t")) for name, equals, value in pairs if equals]
+
+
+def _repeated(headers: list[Header]) -> dict[bytes, list[bytes]]:
+    """Return the values of each header that came more than once, in order."""
+    values: dict[bytes, list[bytes]] = {}
+    for name, value in headers:
+        values.setdefault(name.lower(), []).append(value)
+    return {name: several for name, several in values.items() if len(several) > 1}

@@ -103,22 +103,12 @@ class AnswerHead(NamedTuple):
     lines: bytes
 
 
-class _Role(Enum):
-    """What a header of an answer means to the connection, beside what it means to the client."""
-
-    CONNECTION = auto()
-    LENGTH = auto()
-    CODING = auto()
-    CORS = auto()
-
-
-_ROLES = {
-    b"connection": _Role.CONNECTION,
-    b"content-length": _Role.LENGTH,
-    b"transfer-encoding": _Role.CODING,
-}
+_CORS = b"access-control-"
+_SPECIAL = frozenset({b"connection", b"content-length", b"transfer-encoding"})
+"""Headers of an answer that mean something to the connection, beside what they mean to the client."""
 _NOTHING: frozenset[bytes] = frozenset()
 _KEEP_ALIVE = frozenset({b"keep-alive"})
+_USUAL = ([b"keep-alive"], [b"Keep-Alive"])
 _NEVER_LISTED = frozenset({b"content-length", b"content-type", b"set-cookie", b"cache-control"})
 """Headers that an upstream's `Connection` cannot take away."""
 
@@ -127,7 +117,7 @@ class AnswerHeads:
     """Reads the heads of answers. Remembers what becomes of each header name."""
 
     def __init__(self) -> None:
-        self._memo: dict[bytes, tuple[bytes, _Role | None]] = {}
+        self._memo: dict[bytes, tuple[bytes, bytes]] = {}
 
     def read(
         self, status: int, version: str, headers: list[Header], *, is_head: bool = False, marks_cors: bool = False
@@ -138,46 +128,49 @@ class AnswerHeads:
         """
         memo = self._memo
         lines: list[bytes] = []
-        found: dict[_Role, list[bytes]] = {}
+        special: dict[bytes, list[bytes]] = {}
         for name, value in headers:
-            prefix, role = memo.get(name) or self._classify(name)
-            if role is not None:
-                found.setdefault(role, []).append(value)
-                if role is _Role.CORS and marks_cors:
+            prefix, kind = memo.get(name) or self._classify(name)
+            if kind:
+                special.setdefault(kind, []).append(value)
+                if marks_cors and kind == _CORS:
                     continue
             if prefix:
                 lines.append(prefix + value + b"\r\n")
-        framing = _answer_framing(status, found, is_head=is_head)
-        options = _options(found[_Role.CONNECTION]) if _Role.CONNECTION in found else _NOTHING
+        framing = _answer_framing(status, special, is_head=is_head)
+        options = _options(special[b"connection"]) if b"connection" in special else _NOTHING
         if not _KEEP_ALIVE.issuperset(options):
             lines = [line for line in lines if line.partition(b":")[0].lower() not in options - _NEVER_LISTED]
         keeps_alive = b"close" not in options and (version == "1.1" or b"keep-alive" in options)
         return AnswerHead(framing, framing is Framing.CLOSE or not keeps_alive, b"".join(lines))
 
-    def _classify(self, name: bytes) -> tuple[bytes, _Role | None]:
+    def _classify(self, name: bytes) -> tuple[bytes, bytes]:
+        """Return `Name: ` or nothing to drop a header, and its special name or nothing."""
         lower = name.lower()
-        role = _ROLES.get(lower, _Role.CORS if lower.startswith(b"access-control-") else None)
-        kind = (b"" if lower in HOP_BY_HOP else name + b": "), role
+        kind = lower if lower in _SPECIAL else _CORS if lower.startswith(_CORS) else b""
+        prefix = b"" if lower in HOP_BY_HOP else name + b": "
         if len(name) <= _MEMO_NAME:
             if len(self._memo) >= _MEMO_SIZE:
                 self._memo.clear()
-            self._memo[name] = kind
-        return kind
+            self._memo[name] = prefix, kind
+        return prefix, kind
 
 
 def _options(values: list[bytes]) -> frozenset[bytes]:
+    if values in _USUAL:
+        return _KEEP_ALIVE
     return frozenset(option.strip(b" \t").lower() for value in values for option in value.split(b","))
 
 
-def _answer_framing(status: int, found: dict[_Role, list[bytes]], *, is_head: bool) -> Framing:
-    codings = [coding.lower() for coding in found.get(_Role.CODING, ())]
-    if codings and codings != [b"chunked"]:
+def _answer_framing(status: int, special: dict[bytes, list[bytes]], *, is_head: bool) -> Framing:
+    codings = special.get(b"transfer-encoding")
+    if codings is not None and [coding.lower() for coding in codings] != [b"chunked"]:
         raise UpstreamMalformed("the upstream used a transfer coding other than chunked")
     if is_head or status in (204, 304):
         return Framing.NONE
-    if codings:
+    if codings is not None:
         return Framing.CHUNKED
-    return Framing.LENGTH if _Role.LENGTH in found else Framing.CLOSE
+    return Framing.LENGTH if b"content-length" in special else Framing.CLOSE
 
 
 def status_line(status: int) -> bytes:

@@ -268,7 +268,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self.answer_began and not self._doubtful:
+        if not self.answer_began:  # what comes later is a trailer, or an answer that nobody asked for
             self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
