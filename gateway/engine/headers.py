@@ -47,11 +47,9 @@ _END_TO_END = frozenset(
 )
 """Headers whose removal would change what a request means: nobody lists them in `Connection` for a good reason."""
 
-_HARMLESS_CONNECTION = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close", b"Upgrade", b"upgrade"})
 _MEMO_SIZE = 4096
 _MEMO_NAME = 64
 """The longest name that is remembered: clients choose them."""
-_NO_OPTIONS: frozenset[bytes] = frozenset()
 _NOT_ALPHANUMERIC = re.compile(rb"[^a-z0-9]")
 
 _BEARER = re.compile(rb"bearer", re.IGNORECASE)
@@ -71,15 +69,8 @@ def spelled(name: bytes) -> bytes:
 
 def refuse_misused_connection(request: InboundRequest) -> None:
     """Raise AmbiguousHeader if `Connection` lists a header that is not hop-by-hop by nature."""
-    if misused := _connection_options(request) & _END_TO_END:
+    if misused := request.connection_options & _END_TO_END:
         raise AmbiguousHeader(f"Connection lists {b', '.join(sorted(misused)).decode('ascii')}")
-
-
-def _connection_options(request: InboundRequest) -> frozenset[bytes]:
-    values = request.all(b"connection")
-    if not values or (len(values) == 1 and values[0] in _HARMLESS_CONNECTION):
-        return _NO_OPTIONS
-    return frozenset(option.lower() for option in request.listed(b"connection"))
 
 
 class HeaderContract:
@@ -98,7 +89,7 @@ class HeaderContract:
     def lines(self, request: InboundRequest, route: Route) -> list[bytes]:
         """Return the client's header lines that the upstream gets, each with its CRLF."""
         memo = self._memo
-        listed = _connection_options(request)
+        listed = request.connection_options
         headers = [each for each in request.headers if each[0].lower() not in listed] if listed else request.headers
         lines = []
         for name, value in headers:

@@ -9,6 +9,10 @@ Header = tuple[bytes, bytes]
 """Name as it was sent, value without surrounding white space."""
 
 
+_NO_OPTIONS: frozenset[bytes] = frozenset()
+_USUAL_OPTIONS = frozenset({b"keep-alive", b"close", b"upgrade"})
+
+
 @dataclass(frozen=True, slots=True)
 class Peer:
     """The other end of the connection. `address` is an IP address, or "unix" on a Unix socket."""
@@ -59,6 +63,13 @@ class InboundRequest:
     def listed(self, name: bytes) -> list[bytes]:
         """Return the members of a comma-separated header (RFC 9110 §5.6.1), stripped, without empty ones."""
         return [member for value in self.all(name) for part in value.split(b",") if (member := part.strip(b" \t"))]
+
+    @property
+    def connection_options(self) -> frozenset[bytes]:
+        """The options of `Connection`, in lower case, without those that are usual (RFC 9110 §7.6.1)."""
+        if b"connection" not in self._values:
+            return _NO_OPTIONS
+        return frozenset(option.lower() for option in self.listed(b"connection")) - _USUAL_OPTIONS
 
     @property
     def host(self) -> Host | None:

@@ -282,7 +282,7 @@ class ClientConnection(asyncio.Protocol):
             return
         if self._queue:
             self.hold("queue")
-        else:
+        elif self._holds:
             self.release("queue")
         if self._relay is None and self._reading is None and not self._queue:
             self._await_next()
@@ -294,7 +294,8 @@ class ClientConnection(asyncio.Protocol):
             self._close_gently(whole_request=True)
             return
         self._rearm()
-        self.release("upgrade")
+        if self._holds:
+            self.release("upgrade")
 
     def become_tunnel(self, tunnel: Tunnel) -> None:
         """From here on bytes pass as they are; those that came early go first."""

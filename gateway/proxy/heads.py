@@ -78,8 +78,8 @@ def request_head(
 
 
 def _host(request: InboundRequest, upstream: UpstreamSpec, authority: bytes) -> bytes:
-    if upstream.host == "preserve" and request.host is not None:
-        return request.host.text
+    if upstream.host == "preserve" and (host := request.host) is not None:
+        return host.text
     return authority if upstream.host in ("target", "preserve") else upstream.host.encode()
 
 

@@ -170,7 +170,7 @@ class Relay:
         connection = self._pool.take(self, fresh=fresh)
         self._is_waiting = connection is None
         if connection is not None:
-            self.upstream_ready(connection)
+            self._send(connection)
         elif not self.request_complete:
             self._client.hold("connecting")
 
@@ -181,6 +181,7 @@ class Relay:
             connection.abort()
             return
         self._guarded(self._send, connection)
+        self._client.release("connecting")
 
     def _send(self, connection: UpstreamConnection) -> None:
         assert self.allow is not None
@@ -200,7 +201,6 @@ class Relay:
         connection.write(b"".join((head, *chunks)) if chunks else head)
         if self.request_complete:
             connection.request_sent()
-        self._client.release("connecting")
 
     # --- the request's body, from the client
 
