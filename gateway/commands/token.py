@@ -12,14 +12,13 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from gateway.commands.showing.moments import distance, moment
-from gateway.commands.trying.keys import NEW_KEY_ALGORITHMS, read_signing_key, write_key_pair
+from gateway.commands.trying.keys import NEW_KEY_ALGORITHMS, Signer, read_secret, read_signing_key, write_key_pair
 from gateway.model.errors import InvalidToken
 from gateway.model.settings import Seconds
 from gateway.tokens.jose import Jws, read_jws
 from gateway.tokens.keys import ALGORITHMS
 from gateway.tokens.signing import UnusableKey
 
-_SIGNATURES: Final = sorted(name for name in ALGORITHMS if not name.startswith("HS"))
 _TIMES: Final = frozenset({"exp", "iat", "nbf", "auth_time", "updated_at"})
 
 
@@ -42,9 +41,11 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def _add_mint(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--key", type=Path, required=True, metavar="FILE", help="private key: PEM, JWK or JWK set")
-    parser.add_argument("--alg", choices=_SIGNATURES, help="for RSA keys; RS256 if left out")
-    parser.add_argument("--kid", help="the key's thumbprint, or the kid in the JWK, if left out")
+    keys = parser.add_mutually_exclusive_group(required=True)
+    keys.add_argument("--key", type=Path, metavar="FILE", help="private key: PEM, JWK or JWK set")
+    keys.add_argument("--secret-file", type=Path, metavar="FILE", help="HMAC secret, as in the setting secret_file")
+    parser.add_argument("--alg", choices=sorted(ALGORITHMS), help="RS256 for RSA keys, HS256 for secrets if left out")
+    parser.add_argument("--kid", help="the key's thumbprint, or the kid in the JWK, if left out; no kid with a secret")
     parser.add_argument("--typ", default="at+jwt", help="at+jwt if left out")
     parser.add_argument("--issuer", required=True)
     parser.add_argument("--audience", required=True, action="append", help="may be repeated")
@@ -77,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         print({"mint": _mint, "decode": _decode, "key": _key}[arguments.action](arguments))
     except UnusableKey as error:
-        print(f"{arguments.key}: the key {error}", file=sys.stderr)
+        print(f"{arguments.key or arguments.secret_file}: the key {error}", file=sys.stderr)
         return 1
     except OSError as error:
         print(f"{error.filename}: {error.strerror}" if error.filename else error, file=sys.stderr)
@@ -89,7 +90,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _mint(arguments: argparse.Namespace) -> str:
-    key = read_signing_key(arguments.key, kid=arguments.kid, algorithm=arguments.alg)
+    if arguments.key is not None:
+        key: Signer = read_signing_key(arguments.key, kid=arguments.kid, algorithm=arguments.alg)
+    else:
+        key = read_secret(arguments.secret_file, kid=arguments.kid, algorithm=arguments.alg or "HS256")
     issued_at = int(time.time() if arguments.at is None else arguments.at)
     audiences = arguments.audience
     claims = access_claims(

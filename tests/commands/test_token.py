@@ -12,7 +12,10 @@ import pytest
 
 from gateway.cli import main
 from gateway.commands.showing.moments import distance, moment
+from gateway.mechanisms.authenticators.jwt import JwtSettings
+from gateway.mechanisms.base import offline_resources
 from gateway.model.decision import Pending
+from gateway.model.principal import Principal
 from gateway.tokens.jose import Jws, read_jws
 from gateway.tokens.key_documents import KeyRules, read_jwks
 from gateway.tokens.verify import Expectations, verify_jwt
@@ -181,3 +184,34 @@ def test_what_is_wrong_with_a_file_is_told_with_its_name(tmp_path: Path, capsys:
     other.write_text("no key")
     assert refused(capsys, "mint", "--key", str(missing), *WHO) == f"{missing}: No such file or directory\n"
     assert refused(capsys, "mint", "--key", str(other), *WHO).startswith(f"{other}: the key is neither PEM nor")
+
+
+def test_a_token_is_signed_with_a_secret_and_passes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "secret").write_bytes(b"s" * 48 + b"\n")
+    settings = JwtSettings(
+        type="jwt",
+        issuer="https://id.example",
+        audiences=("api",),
+        algorithms=("HS256", "HS384"),
+        secret_file=Path("secret"),
+    )
+    authenticator = settings.build("own", offline_resources(tmp_path))
+    line = ["token", "mint", "--secret-file", str(tmp_path / "secret"), "--issuer", "https://id.example"]
+    for algorithm in ((), ("--alg", "HS384", "--kid", "k")):
+        assert main([*line, "--audience", "api", "--subject", "alice", *algorithm]) == 0
+        principal = authenticator.authenticate(capsys.readouterr().out.strip(), time.time())
+        assert isinstance(principal, Principal)
+        assert principal.subject == "alice"
+
+
+def test_a_secret_that_is_too_short_signs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "secret"
+    line = ["token", "mint", "--secret-file", str(file), "--issuer", "i", "--audience", "a", "--subject", "s"]
+    file.write_bytes(b"s" * 31)
+    assert main(line) == 1
+    file.write_bytes(b"s" * 40)
+    assert main([*line, "--alg", "HS512"]) == 1
+    assert main([*line, "--alg", "EdDSA"]) == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.count(f"{file}: the key is ") == 3

@@ -3,15 +3,17 @@
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from jwt.algorithms import get_default_algorithms
 from jwt.exceptions import InvalidKeyError
 
+from gateway.tokens.key_documents import BadKey, KeyRules, key_from_secret
 from gateway.tokens.keys import RSA_ALGORITHMS
 from gateway.tokens.signing import PrivateKey, SigningKey, UnusableKey, signing_key
 from gateway.tokens.strict_json import NotStrictJson, read_object
@@ -58,6 +60,36 @@ def read_signing_key(file: Path, *, kid: str | None = None, algorithm: str | Non
         key = signing_key(_pem(_from_jwk(jwk)))
         key = replace(key, kid=jwk.get("kid", key.kid), algorithm=_fitting(key, jwk.get("alg")))
     return replace(key, kid=kid or key.kid, algorithm=_fitting(key, algorithm))
+
+
+class Signer(Protocol):
+    def sign(self, claims: Mapping[str, Any], *, typ: str) -> str:
+        """Return the claims as a JWS in compact form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """An HMAC secret, to sign with as other issuers do. The gateway itself never signs with one."""
+
+    key: bytes = field(repr=False)
+    algorithm: str
+    kid: str | None
+
+    def sign(self, claims: Mapping[str, Any], *, typ: str) -> str:
+        headers = {"typ": typ} if self.kid is None else {"typ": typ, "kid": self.kid}
+        payload = json.dumps(claims, separators=(",", ":")).encode()
+        return jwt.api_jws.encode(payload, self.key, algorithm=self.algorithm, headers=headers)
+
+
+def read_secret(file: Path, *, kid: str | None, algorithm: str) -> Secret:
+    """Return the secret in a file, without a final line break. Raises UnusableKey, OSError."""
+    try:
+        key = key_from_secret(file.read_bytes().removesuffix(b"\n").removesuffix(b"\r"), KeyRules(symmetric=True))
+    except BadKey as error:
+        raise UnusableKey(f"is {error}") from error
+    if algorithm not in key.algorithms:
+        raise UnusableKey(f"is too short for {algorithm}, or is no secret for it")
+    return Secret(key.material, algorithm, kid)
 
 
 def _new_key(algorithm: str) -> PrivateKey:
