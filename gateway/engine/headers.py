@@ -17,6 +17,7 @@ from gateway.engine.cors import is_preflight
 from gateway.engine.routes import Route
 from gateway.mechanisms.base import Credentials
 from gateway.model.errors import AmbiguousHeader
+from gateway.model.memo import Memo
 from gateway.model.request import InboundRequest
 
 HOP_BY_HOP = frozenset(
@@ -47,9 +48,6 @@ _END_TO_END = frozenset(
 )
 """Headers whose removal would change what a request means: nobody lists them in `Connection` for a good reason."""
 
-_MEMO_SIZE = 4096
-_MEMO_NAME = 64
-"""The longest name that is remembered: clients choose them."""
 _NOT_ALPHANUMERIC = re.compile(rb"[^a-z0-9]")
 
 _BEARER = re.compile(rb"bearer", re.IGNORECASE)
@@ -84,7 +82,7 @@ class HeaderContract:
         self._header_spellings = frozenset(spelled(name) for name in self._headers)
         self._cookies = frozenset(name for source in sources for name in source.cookies)
         self._subprotocols = frozenset(prefix for source in sources for prefix in source.subprotocol_prefixes)
-        self._memo: dict[bytes, bytes] = {}
+        self._memo: Memo[bytes] = Memo()
 
     def lines(self, request: InboundRequest, route: Route) -> list[bytes]:
         """Return the client's header lines that the upstream gets, each with its CRLF."""
@@ -115,11 +113,7 @@ class HeaderContract:
             kind = _SUBPROTOCOL
         else:
             kind = name + b": "
-        if len(name) <= _MEMO_NAME:
-            if len(self._memo) >= _MEMO_SIZE:
-                self._memo.clear()
-            self._memo[name] = kind
-        return kind
+        return self._memo.remember(name, kind)
 
     def _special(self, kind: bytes, value: bytes, request: InboundRequest, route: Route) -> bytes | None:
         if kind == _AUTHORIZATION and not _BEARER.match(value):

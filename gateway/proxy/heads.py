@@ -9,11 +9,9 @@ from gateway.engine.headers import HOP_BY_HOP
 from gateway.engine.routes import Route
 from gateway.model.decision import Allow
 from gateway.model.errors import MalformedMessage, UnsupportedTransferCoding, UpstreamMalformed
+from gateway.model.memo import Memo
 from gateway.model.request import Header, InboundRequest
 
-_MEMO_SIZE = 4096
-_MEMO_NAME = 64
-"""The longest name that is remembered."""
 _STATUS_LINES = {status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
 
 
@@ -117,7 +115,7 @@ class AnswerHeads:
     """Reads the heads of answers. Remembers what becomes of each header name."""
 
     def __init__(self) -> None:
-        self._memo: dict[bytes, tuple[bytes, bytes]] = {}
+        self._memo: Memo[tuple[bytes, bytes]] = Memo()
 
     def read(
         self, status: int, version: str, headers: list[Header], *, is_head: bool = False, marks_cors: bool = False
@@ -149,11 +147,7 @@ class AnswerHeads:
         lower = name.lower()
         kind = lower if lower in _SPECIAL else _CORS if lower.startswith(_CORS) else b""
         prefix = b"" if lower in HOP_BY_HOP else name + b": "
-        if len(name) <= _MEMO_NAME:
-            if len(self._memo) >= _MEMO_SIZE:
-                self._memo.clear()
-            self._memo[name] = prefix, kind
-        return prefix, kind
+        return self._memo.remember(name, (prefix, kind))
 
 
 def _options(values: list[bytes]) -> frozenset[bytes]:
