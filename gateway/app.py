@@ -14,7 +14,6 @@ from gateway.config.compile import Snapshot, compile_config
 from gateway.config.schema import Config
 from gateway.endpoints.app import endpoints_application
 from gateway.mechanisms.base import Resources
-from gateway.mechanisms.fetch import ControlClient
 from gateway.model.clock import Clock, unix_now
 from gateway.observe import observe
 from gateway.ops.app import ops_application
@@ -42,8 +41,7 @@ class Gateway:
         self.log = Log(config.log)
         self._access_log = AccessLog(config.log)
         self._supervisor = Supervisor(self.log, self.health)
-        ca_file = None if config.fetch.ca is None else directory / config.fetch.ca
-        self._control = ControlClient(config.fetch.timeout, ca_file)
+        self._control = config.fetch.client(directory)
         self._clock = clock
         self._resources = Resources(directory, self._control.fetch, clock, self._notice)
         with ExitStack() as private:

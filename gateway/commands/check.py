@@ -46,7 +46,7 @@ def checked(file: Path, environment: Mapping[str, str]) -> Snapshot:
     try:
         return compile_config(loaded.config, offline_resources(file.parent))
     except CompileMistakes as error:
-        raise ConfigMistakes(loaded.mistake(path, message) for path, message in error.mistakes) from error
+        raise loaded.mistakes(error) from error
 
 
 def notes(table: RouteTable) -> Iterator[str]:

@@ -21,7 +21,6 @@ from gateway.config.load import load_config
 from gateway.config.mistakes import ConfigMistakes
 from gateway.config.schema import Config
 from gateway.mechanisms.base import FetchFailed, Resources
-from gateway.mechanisms.fetch import ControlClient
 from gateway.model.decision import Deny
 from gateway.model.request import Header, InboundRequest, Peer
 
@@ -75,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(mistakes, file=sys.stderr)
         return 2
     except CompileMistakes as error:
-        print(ConfigMistakes([loaded.mistake(*mistake) for mistake in error.mistakes]), file=sys.stderr)
+        print(loaded.mistakes(error), file=sys.stderr)
         return 2
     text = as_json(explanation) if arguments.json else as_text(explanation, _marks())
     print(_encodable(_without(_secrets(asked), text)))
@@ -85,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
 async def answered(config: Config, directory: Path, asked: Question) -> Explanation:
     """Return the explanation. Keys are fetched if need be. Raises CompileMistakes."""
     notices: list[tuple[str, dict[str, Any]]] = []
-    control = ControlClient(config.fetch.timeout, None if config.fetch.ca is None else directory / config.fetch.ca)
+    control = config.fetch.client(directory)
     fetch = _no_fetch if asked.offline else control.fetch
     resources = Resources(directory, fetch, lambda: asked.at, lambda event, fields: notices.append((event, fields)))
     try:

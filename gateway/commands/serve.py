@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
         with asyncio.Runner(loop_factory=event_loop) as runner:
             runner.run(_serve(Gateway(loaded.config, arguments.config.resolve().parent)))
     except CompileMistakes as error:
-        print(ConfigMistakes([loaded.mistake(*mistake) for mistake in error.mistakes]), file=sys.stderr)
+        print(loaded.mistakes(error), file=sys.stderr)
         return 1
     except OSError as error:
         print(f"cannot start: {error.strerror or error}", file=sys.stderr)

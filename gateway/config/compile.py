@@ -285,8 +285,7 @@ def _mutator(settings: MutatorSettings, config: Config, key: SigningKey | None) 
 def _rewrite(rewrite: Rewrite | None) -> tuple[str, str] | None:
     if rewrite is None:
         return None
-    prefix, replacement = rewrite.replace_prefix or (rewrite.strip_prefix or "", "")
-    return prefix.rstrip("/"), replacement.rstrip("/")
+    return rewrite.replace_prefix or (rewrite.strip_prefix or "", "")
 
 
 def _cors(settings: Cors | None, config: Config, route: RouteSettings | None) -> CorsPolicy | None:

@@ -177,7 +177,7 @@ def rewrites_that_never_apply(draft: Draft) -> Iterator[Contradiction]:
         setting = "strip_prefix" if route.rewrite.strip_prefix is not None else "replace_prefix"
         prefix = route.rewrite.strip_prefix if route.rewrite.replace_prefix is None else route.rewrite.replace_prefix[0]
         literal = path_pattern(route.match.path).literal_prefix
-        if not f"{literal}/".startswith(f"{(prefix or '').rstrip('/')}/"):
+        if not f"{literal}/".startswith(f"{prefix or ''}/"):
             message = f'"{prefix}" is not how every path of this route begins ("{literal or "/"}")'
             yield ("routes", index, "rewrite", setting), message
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from gateway.config.compile import compile_mistakes
+from gateway.config.compile import CompileMistakes, compile_mistakes
 from gateway.config.contradictions import contradictions
 from gateway.config.document import Document, read_document
 from gateway.config.draft import Draft, valid_part, whole_draft
@@ -26,9 +26,9 @@ class Loaded:
     config: Config
     document: Document
 
-    def mistake(self, path: SettingPath, message: str) -> Mistake:
-        """Return a mistake that was found later, with its line."""
-        return self.document.mistake(path, message)
+    def mistakes(self, error: CompileMistakes) -> ConfigMistakes:
+        """Return what the compiler found, with lines."""
+        return ConfigMistakes(self.document.mistake(path, message) for path, message in error.mistakes)
 
 
 def load_config(file: Path, environment: Mapping[str, str]) -> Loaded:

@@ -24,6 +24,10 @@ class FetchSettings(Settings):
     ca: FilePath | None = None
     """Certificate authorities to trust beside the system's, in PEM."""
 
+    def client(self, directory: Path) -> "ControlClient":
+        """Return a client with these settings. `directory` is where relative file names start."""
+        return ControlClient(self.timeout, None if self.ca is None else directory / self.ca)
+
 
 class ControlClient:
     """Gets small documents. `fetch` is a `Fetch`; call `close` at the end.

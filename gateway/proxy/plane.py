@@ -92,10 +92,6 @@ class DataPlane:
             self.empty.set()
         self.deadlines.forget(connection)
 
-    def count_retry(self, pool: UpstreamPool | None) -> None:
-        if pool is not None:
-            pool.retries += 1
-
     def record(self, relay: "Relay") -> None:
         """A request has ended."""
         self._recorder.request(relay, monotonic())

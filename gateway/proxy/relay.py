@@ -167,6 +167,8 @@ class Relay:
 
     def _borrow(self, *, fresh: bool) -> None:
         assert self._pool is not None
+        if fresh:
+            self._pool.retries += 1
         connection = self._pool.take(self, fresh=fresh)
         self._is_waiting = connection is None
         if connection is not None:
@@ -303,7 +305,6 @@ class Relay:
             return
         if self._may_retry(error, connection):
             self._retried = True
-            self._client.plane.count_retry(self._pool)
             self._guarded(self._borrow, fresh=True)
         elif self.status:
             self.error = error

@@ -106,6 +106,11 @@ def key_from_pem(content: bytes, rules: KeyRules) -> Key:
     return _public_key(public, None, rules)
 
 
+def secret_in(content: bytes) -> bytes:
+    """Return the secret in a file's content: all of it but a final line break."""
+    return content.removesuffix(b"\n").removesuffix(b"\r")
+
+
 def key_from_secret(content: bytes, rules: KeyRules, kid: str | None = None) -> Key:
     """Return the HMAC key made of these bytes, for the algorithms it is long enough for.
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.config.compile import CompileMistakes
 from gateway.config.load import Loaded, load_config, load_text
 from gateway.config.mistakes import ConfigMistakes
 from gateway.config.schema import Config
@@ -53,7 +54,8 @@ def test_a_good_configuration_is_loaded_with_its_lines() -> None:
     assert isinstance(loaded, Loaded)
     assert loaded.config.listen[0].address == Address("127.0.0.1", 8080)
     assert [route.id for route in loaded.config.routes] == ["orders", "health"]
-    assert str(loaded.mistake(("routes", 1, "match"), "bad")) == "config.yaml:16: routes[1].match: bad"
+    later = loaded.mistakes(CompileMistakes([(("routes", 1, "match"), "bad")]))
+    assert str(later) == "config.yaml:16: routes[1].match: bad"
 
 
 def test_variables_come_from_the_environment_that_is_given() -> None:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from jwt.algorithms import get_default_algorithms
 from jwt.exceptions import InvalidKeyError
 
-from gateway.tokens.key_documents import BadKey, KeyRules, key_from_secret
+from gateway.tokens.key_documents import BadKey, KeyRules, key_from_secret, secret_in
 from gateway.tokens.keys import RSA_ALGORITHMS
 from gateway.tokens.signing import PrivateKey, SigningKey, UnusableKey, signing_key
 from gateway.tokens.strict_json import NotStrictJson, read_object
@@ -84,7 +84,7 @@ class Secret:
 def read_secret(file: Path, *, kid: str | None, algorithm: str) -> Secret:
     """Return the secret in a file, without a final line break. Raises UnusableKey, OSError."""
     try:
-        key = key_from_secret(file.read_bytes().removesuffix(b"\n").removesuffix(b"\r"), KeyRules(symmetric=True))
+        key = key_from_secret(secret_in(file.read_bytes()), KeyRules(symmetric=True))
     except BadKey as error:
         raise UnusableKey(f"is {error}") from error
     if algorithm not in key.algorithms:

@@ -11,7 +11,7 @@ from gateway.model.principal import Claims, Principal, PrincipalType
 from gateway.model.settings import ByteSize, FilePath, Seconds, Settings
 from gateway.tokens.cache import TokenCache
 from gateway.tokens.jose import peek_issuer, read_jws
-from gateway.tokens.key_documents import BadKey, KeyRules, key_from_pem, key_from_secret, read_jwks
+from gateway.tokens.key_documents import BadKey, KeyRules, key_from_pem, key_from_secret, read_jwks, secret_in
 from gateway.tokens.keys import KeySet, KeySource
 from gateway.tokens.remote_keys import Discovery, FixedLocation, RemoteKeys, SourceFailed, Timing
 from gateway.tokens.verify import Expectations, Verified, media_type, verify_jwt
@@ -242,7 +242,7 @@ def _jwks(content: bytes, rules: KeyRules) -> KeySet:
 
 
 def _secret(content: bytes, rules: KeyRules) -> KeySet:
-    return KeySet([key_from_secret(content.removesuffix(b"\n").removesuffix(b"\r"), rules)])
+    return KeySet([key_from_secret(secret_in(content), rules)])
 
 
 _READERS: dict[str, Callable[[bytes, KeyRules], KeySet]] = {
