@@ -122,6 +122,14 @@ class NoRoute(Refusal):
     description = "Nothing is served here"
 
 
+class MethodNotAllowed(Refusal):
+    """One of the gateway's own endpoints was asked with another method than it takes. The answer has `Allow`."""
+
+    status = 405
+    error = "method_not_allowed"
+    description = "The method is not allowed here"
+
+
 # --- 401: the caller
 
 
@@ -204,6 +212,19 @@ class BoundToken(InvalidToken):
     """A sender-constrained token (`cnf`) came as a plain bearer token (RFC 9449 §7.2, RFC 8705 §3)."""
 
 
+class RevokedToken(InvalidToken):
+    """The token, its session, or all tokens of its subject, client or issuer up to some time were made void."""
+
+    description = "The access token was revoked"
+
+
+class RefusedRefreshToken(InvalidToken):
+    """A refresh token that gives no new pair, where the answer is for clients that know 401 only: in `Authorization`
+    on a route with `refresh_inline`, and where an endpoint's `errors` are `bearer`."""
+
+    description = "The refresh token is invalid, expired or revoked"
+
+
 class OversizedIdentity(InvalidToken):
     """The headers that would tell the upstream who is calling exceed `limits.identity_bytes`."""
 
@@ -218,6 +239,135 @@ class InsufficientAuthentication(Unauthorized):
         super().__init__(message)
         self.acr_values = acr_values
         self.max_age = max_age
+
+
+# --- sessions: the gateway's own endpoints (RFC 6749 §5.2)
+
+
+class MalformedGrantRequest(InvalidRequest):
+    """A parameter is missing, repeated, too long or in the wrong place; or the body is not what the endpoint takes."""
+
+
+class AccessTokenMissing(InvalidRequest):
+    """`exchange.access_token` wants the expired access token beside the refresh token."""
+
+    description = "The access token must accompany the refresh token"
+
+
+class StillValid(InvalidRequest):
+    """`exchange.early: reject`, and the access token is still good. `retry_after` is in seconds."""
+
+    description = "The access token is still valid"
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class UnsupportedGrantType(InvalidRequest):
+    error = "unsupported_grant_type"
+    description = "The grant type is not supported"
+
+
+class UnsupportedTokenType(InvalidRequest):
+    """RFC 7009 §2.2.1: a token that cannot be revoked here."""
+
+    error = "unsupported_token_type"
+    description = "Tokens of this type cannot be revoked here"
+
+
+class InvalidScope(InvalidRequest):
+    """More scope than was granted, or than there is."""
+
+    error = "invalid_scope"
+    description = "The scope exceeds what was granted"
+
+
+class UnauthorizedClient(InvalidRequest):
+    """The client may not do this."""
+
+    error = "unauthorized_client"
+    description = "The client is not allowed to do this"
+
+
+class InvalidClient(Refusal):
+    """Client authentication failed (RFC 6749 §5.2). Answered with a challenge for Basic."""
+
+    status = 401
+    error = "invalid_client"
+    description = "Client authentication failed"
+
+
+class InvalidGrant(InvalidRequest):
+    """RFC 6749 §5.2. Subclasses share this face, so that nobody learns which tokens ever were."""
+
+    error = "invalid_grant"
+    description = "The refresh token is invalid, expired or revoked"
+
+
+class UnknownRefreshToken(InvalidGrant):
+    """Malformed, not made with a key of ours, of no session, or with a MAC that does not fit."""
+
+
+class WrongClient(InvalidGrant):
+    """The refresh token is another client's."""
+
+
+class ReusedRefreshToken(InvalidGrant):
+    """It was replaced before, and came again outside the windows: the session has ended."""
+
+
+class SuspectedTheft(InvalidGrant):
+    """Exchanged too early, or with an access token older than its own: the session has ended."""
+
+
+class ExpiredSession(InvalidGrant):
+    """The refresh token ran out: unused for too long, or at its absolute end."""
+
+
+class EndedSession(InvalidGrant):
+    """Logged out, revoked, evicted, or ended before as stolen. Never a new alarm."""
+
+
+class PairMismatch(InvalidGrant):
+    """The access token beside the refresh token is not genuine, or not of the same pair. Nothing changed."""
+
+
+class WrongPassword(Refusal):
+    """Unknown user or wrong password: nobody can tell which."""
+
+    status = 401
+    error = "invalid_credentials"
+    description = "The user name or the password is wrong"
+    challenges = True
+
+
+class TooManyAttempts(Refusal):
+    """Slowed down. `retry_after` is in seconds."""
+
+    status = 429
+    error = "too_many_attempts"
+    description = "Too many attempts; try again later"
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Declined(Refusal):
+    """The backend declined a sign-up. `answer_status` and `answer` (JSON, if it gave any) are its own, to be passed on.
+
+    The face is for where that cannot be done.
+    """
+
+    status = 400
+    error = "declined"
+    description = "The request was declined"
+
+    def __init__(self, message: str, *, answer_status: int = 400, answer: bytes | None = None) -> None:
+        super().__init__(message)
+        self.answer_status = answer_status
+        self.answer = answer
 
 
 # --- 403: the permission
@@ -261,6 +411,17 @@ class OriginNotAllowed(Forbidden):
     description = "The origin is not allowed"
 
 
+class TooManySessions(Forbidden):
+    """`limit.on_excess: reject`, and the subject has as many sessions as it may."""
+
+    error = "too_many_sessions"
+    description = "There are too many sessions of this user"
+
+    def __init__(self, message: str, *, sessions: int) -> None:
+        super().__init__(message)
+        self.sessions = sessions
+
+
 # --- 5xx: not known, or not working. Never a reason to throw a token away.
 
 
@@ -273,6 +434,28 @@ class Unavailable(Refusal):
 
 class KeysUnavailable(Unavailable):
     """The issuer's keys cannot be had now, so nobody can say whether the token is good."""
+
+
+class StaleRevocations(Unavailable):
+    """What is known of revocations is older than the route's `max_staleness`, or nothing is known yet."""
+
+
+class StoreUnavailable(Unavailable):
+    """The store of sessions and revocations did not answer, or could not confirm. What it holds stays good."""
+
+
+class Unconfirmed(StoreUnavailable):
+    """Written, but no replica confirmed it in time: it does not count as done."""
+
+
+class LoginUnavailable(Unavailable):
+    """Nobody can say now whether the password is right: the backend was not reached, or was not understood."""
+
+
+class LoginSaturated(LoginUnavailable):
+    """As many passwords are being checked, and waiting for it, as there may be."""
+
+    retry_after = 1
 
 
 class UpstreamSaturated(Unavailable):

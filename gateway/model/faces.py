@@ -6,7 +6,18 @@ Everything in a face is a constant of the error's class, of the route or of the 
 import json
 from dataclasses import dataclass
 
-from gateway.model.errors import InsufficientAuthentication, InsufficientScope, MissingCredentials, Refusal, Unavailable
+from gateway.model.errors import (
+    InsufficientAuthentication,
+    InsufficientScope,
+    InvalidClient,
+    MissingCredentials,
+    Refusal,
+    StillValid,
+    TooManyAttempts,
+    TooManySessions,
+    Unavailable,
+    WrongPassword,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +39,7 @@ class Challenge:
     def header(self, refusal: Refusal) -> str:
         """Return the value of `WWW-Authenticate`; to a request without credentials a bare one (RFC 6750 §3.1)."""
         attributes = {"realm": self.realm}
-        if not isinstance(refusal, MissingCredentials):
+        if not isinstance(refusal, MissingCredentials | WrongPassword):
             attributes |= {"error": refusal.error, "error_description": refusal.description}
         match refusal:
             case InsufficientScope(scope=scope) if scope:
@@ -43,10 +54,18 @@ class Challenge:
 
 def face(refusal: Refusal, challenge: Challenge, request_id: str) -> Face:
     """Return what the client sees of a refusal."""
-    body = {"error": refusal.error, "error_description": refusal.description, "request_id": request_id}
+    body: dict[str, str | int] = {
+        "error": refusal.error,
+        "error_description": refusal.description,
+        "request_id": request_id,
+    }
+    if isinstance(refusal, TooManySessions):
+        body["sessions"] = refusal.sessions
     headers = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
     if refusal.challenges:
         headers.append(("WWW-Authenticate", challenge.header(refusal)))
-    if isinstance(refusal, Unavailable):
+    if isinstance(refusal, InvalidClient):
+        headers.append(("WWW-Authenticate", f'Basic realm="{challenge.realm}", charset="UTF-8"'))
+    if isinstance(refusal, Unavailable | StillValid | TooManyAttempts):
         headers.append(("Retry-After", str(refusal.retry_after)))
     return Face(refusal.status, tuple(headers), json.dumps(body).encode() + b"\n")

@@ -19,6 +19,8 @@ class Principal:
 
     Times are Unix seconds. `usable_until` is `exp` plus the authenticator's leeway: from then on the token is expired.
     `verified_by` names the key (its thumbprint), so that the principal can be forgotten together with it.
+    `marks` are the pairs of mark and ordinal that a revocation can name (see `model.revocation`). `session_id` and
+    `generation` are those of the gateway's own tokens; the token of another issuer has none.
     """
 
     subject: str
@@ -33,8 +35,13 @@ class Principal:
     client_id: str | None
     authenticator: str
     verified_by: str
+    marks: tuple[tuple[bytes, int], ...] = ()
+    session_id: str | None = None
+    generation: int | None = None
     identity_headers: dict[str, "HeaderBlock"] = field(default_factory=dict, repr=False)
     """Memo, not part of the value: the header block made for each distinct `inject` list."""
+    cleared_at: list[int] = field(default_factory=lambda: [-1], repr=False)
+    """Memo: the version of the revocations by which the principal was last found good."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,12 @@ from gateway.model.errors import (
     KeysUnavailable,
     OriginNotAllowed,
     Refusal,
+    StillValid,
+    TooManyAttempts,
+    TooManySessions,
     Unauthorized,
     Unavailable,
+    WrongPassword,
 )
 
 ABSTRACT = (Refusal, Unauthorized, Forbidden)
@@ -27,6 +31,15 @@ def refusals(root: type[Refusal] = Refusal) -> Iterator[type[Refusal]]:
 
 
 CONCRETE = [refusal for refusal in refusals() if refusal not in ABSTRACT]
+
+
+def example(refusal: type[Refusal], message: str) -> Refusal:
+    """Return an instance, with whatever else it needs."""
+    if issubclass(refusal, StillValid | TooManyAttempts):
+        return refusal(message, retry_after=7)
+    if issubclass(refusal, TooManySessions):
+        return refusal(message, sessions=3)
+    return refusal(message)
 
 
 @pytest.mark.parametrize("refusal", CONCRETE)
@@ -56,15 +69,20 @@ def test_every_refusal_is_listed_in_this_module() -> None:
 
 
 @pytest.mark.parametrize("refusal", [refusal for refusal in CONCRETE if issubclass(refusal, InvalidToken)])
-def test_a_forger_learns_nothing_but_that_a_token_expired(refusal: type[InvalidToken]) -> None:
-    expected = "The access token expired" if refusal.reason == "expired_token" else "The access token is invalid"
+def test_a_forger_learns_nothing_but_that_a_token_is_over(refusal: type[InvalidToken]) -> None:
+    over = {
+        "expired_token": "The access token expired",
+        "revoked_token": "The access token was revoked",
+        "refused_refresh_token": "The refresh token is invalid, expired or revoked",
+    }
+    expected = over.get(refusal.reason, "The access token is invalid")
     assert (refusal.status, refusal.error, refusal.description) == (401, "invalid_token", expected)
 
 
 @pytest.mark.parametrize("refusal", CONCRETE)
 def test_exactly_refusals_about_credentials_challenge(refusal: type[Refusal]) -> None:
-    about_credentials = issubclass(refusal, Unauthorized | InvalidCredentials) or refusal.error == "insufficient_scope"
-    assert refusal.challenges == about_credentials
+    about_credentials = issubclass(refusal, Unauthorized | InvalidCredentials | WrongPassword)
+    assert refusal.challenges == (about_credentials or refusal.error == "insufficient_scope")
 
 
 @pytest.mark.parametrize("refusal", CONCRETE)

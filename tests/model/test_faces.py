@@ -18,7 +18,7 @@ from gateway.model.errors import (
     UpstreamSaturated,
 )
 from gateway.model.faces import Challenge, face
-from tests.model.test_errors import CONCRETE
+from tests.model.test_errors import CONCRETE, example
 
 GW = Challenge("gw")
 
@@ -79,7 +79,7 @@ def test_the_challenge_names_the_resource_metadata() -> None:
 @pytest.mark.parametrize("refusal", CONCRETE)
 def test_each_attribute_of_a_challenge_comes_once(refusal: type[Refusal]) -> None:
     """C20."""
-    header = Challenge("gw", "https://gw.example/meta").header(refusal("log"))
+    header = Challenge("gw", "https://gw.example/meta").header(example(refusal, "log"))
     names = re.findall(r'[ ,]([a-z_]+)="[^"\\]*"', header)
     assert len(names) == len(set(names))
 
@@ -109,7 +109,7 @@ def test_a_cross_site_request_is_not_told_to_log_in() -> None:
 
 @pytest.mark.parametrize("refusal", CONCRETE)
 def test_nothing_of_the_message_leaks(refusal: type[Refusal]) -> None:
-    seen = face(refusal("very secret"), GW, "r-1")
+    seen = face(example(refusal, "very secret"), GW, "r-1")
     assert b"secret" not in seen.body
     assert "secret" not in str(seen.headers)
 

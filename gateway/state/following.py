@@ -1,0 +1,208 @@
+"""The background task that keeps the view of revocations current, and gives back to the store what it has lost.
+
+A round is a reading (a snapshot at first and after every gap, else what came since) and then the publication of what
+the store is not known to have: revocations made here while it was out of reach, and after a snapshot those in force
+here that the snapshot lacks. So a revocation lives as long as one gateway that saw it. Before it answers a snapshot
+that way, a gateway waits for a random moment and goes on reading: what another gives back meanwhile is known then.
+While the store does not answer, the view stays as it is, and its staleness grows by itself.
+"""
+
+import asyncio
+import random
+import time
+from base64 import urlsafe_b64encode
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import islice
+from typing import Any
+
+from gateway.model.errors import StoreUnavailable
+from gateway.model.revocation import Level, Revocation
+from gateway.state.base import BadStore, Gap, Reading, RevocationFeed, SessionStore
+from gateway.state.revocations import RevocationView
+
+PAUSE_AFTER_BAD_STORE = 5.0
+LONGEST_PAUSE = 1.0
+"""Between attempts while the store is out of reach."""
+SPREAD = 0.5
+"""Within so many seconds after a snapshot the gateways give back what it lacks, one before the other."""
+RESTORE_AFTER = 2.0
+"""An end that is being committed at this moment needs no help: records are looked at so much later."""
+
+_SLICE = 500
+"""Revocations handled in one go, a millisecond or two: requests are served in between."""
+_BATCHES = 8
+"""Publications between two readings."""
+
+Notice = Callable[[str, dict[str, Any]], None]
+
+
+class RevocationFollower:
+    """Reads one feed into one view. `run` it for as long as the view is used.
+
+    `resyncs` counts the snapshots after the first by cause, `errors` the rounds that the store failed, and
+    `pushed_back` what was published that the store was not known to have.
+    """
+
+    def __init__(
+        self,
+        feed: RevocationFeed,
+        view: RevocationView,
+        store: SessionStore,
+        notice: Notice,
+        *,
+        ready: Callable[[], None] = lambda: None,
+        observed: Callable[[float], None] = lambda seconds: None,
+        restore: Callable[[str], Awaitable[object]] | None = None,
+        interval: float = 0.1,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """`ready` is called when the first snapshot is in the view.
+
+        `observed` gets the seconds that each revocation took to arrive, `restore` the id of each session whose end
+        the store may have lost: it must end the session if it has not ended.
+        """
+        self.resyncs: Counter[str] = Counter()
+        self.errors = 0
+        self.pushed_back = 0
+        self._feed = feed
+        self._view = view
+        self._store = store
+        self._notice = notice
+        self._ready = ready
+        self._observed = observed
+        self._restore = restore
+        self._interval = interval
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._cursor: tuple[str, ...] | None = None
+        self._is_ready = False
+        self._give_back_at = 0.0
+        self._over: deque[tuple[float, bytes]] = deque()
+        self._failures = 0
+
+    async def run(self) -> None:
+        """Follow until cancelled. Ends only by a bug, which it raises."""
+        self._cursor = None
+        await self._open()
+        while True:
+            try:
+                await self._round()
+            except Gap as gap:
+                self._cursor = None
+                self._count_resync(str(gap))
+            except StoreUnavailable as error:
+                self._failed(error)
+            else:
+                self._succeeded()
+            self._view.prune()
+            await self._sleep(self._pause())
+
+    async def _open(self) -> None:
+        while True:
+            try:
+                return await self._store.open()
+            except BadStore as error:
+                self._notice("state_failed", {"error": str(error)})
+                await self._sleep(PAUSE_AFTER_BAD_STORE)
+            except StoreUnavailable as error:
+                self._failed(error)
+                await self._sleep(self._pause())
+
+    async def _round(self) -> None:
+        if self._cursor is None:
+            await self._take_snapshot()
+        else:
+            await self._read_on(self._cursor)
+        if self._view.has_unconfirmed() and self._monotonic() >= self._give_back_at:
+            await self._give_back()
+        await self._restore_records()
+
+    def _pause(self) -> float:
+        """Return the seconds to the next round; after failures more, and not the same in all gateways."""
+        if not self._failures:
+            return self._interval
+        pause = min(LONGEST_PAUSE, self._interval * 2.0 ** min(self._failures, 10))
+        return pause * random.uniform(0.5, 1)  # noqa: S311 (spreading load is no secret)
+
+    def _failed(self, error: StoreUnavailable) -> None:
+        self.errors += 1
+        self._failures += 1
+        if self._failures == 1:
+            self._notice("state_reading_failed", {"error": str(error)})
+
+    def _succeeded(self) -> None:
+        if self._failures:
+            self._notice("state_reading_restored", {"attempts": self._failures})
+        self._failures = 0
+
+    def _count_resync(self, cause: str) -> None:
+        self.resyncs[cause] += 1
+        self._notice("revocations_gap", {"cause": cause})
+
+    # --- reading
+
+    async def _take_snapshot(self) -> None:
+        sent_at = self._monotonic()
+        reading = await self._feed.snapshot()
+        self._view.doubt()
+        await self._take(reading, sent_at)
+        self._give_back_at = self._monotonic() + random.uniform(0, SPREAD)  # noqa: S311
+        if not self._is_ready:
+            self._is_ready = True
+            self._ready()
+
+    async def _read_on(self, cursor: tuple[str, ...]) -> None:
+        sent_at = self._monotonic()
+        await self._take(await self._feed.tail(cursor), sent_at, self._observe)
+
+    async def _take(
+        self,
+        reading: Reading,
+        sent_at: float,
+        look_at: Callable[[Sequence[Revocation], int], None] = lambda revocations, now_ms: None,
+    ) -> None:
+        """Put a reading in the view. Its cursor and its freshness count when all of it is there."""
+        revocations = reading.revocations
+        for start in range(0, len(revocations), _SLICE):
+            part = revocations[start : start + _SLICE]
+            look_at(part, reading.now_ms)
+            self._view.add(part)
+            await asyncio.sleep(0)
+        self._view.refreshed(reading.now_ms, sent_at - reading.age)
+        self._cursor = reading.cursor
+
+    def _observe(self, revocations: Sequence[Revocation], now_ms: int) -> None:
+        for revocation in revocations:
+            if not self._view.knows(revocation):
+                self._observed(max(0, now_ms - revocation.at_ms) / 1000)
+
+    # --- giving back
+
+    async def _give_back(self) -> None:
+        """Publish what the store is not known to have, a part of it; the next round reads first and then goes on."""
+        for _ in range(_BATCHES):
+            batch = list(islice(self._view.unconfirmed(), _SLICE))
+            if not batch:
+                return
+            await self._feed.publish(batch)
+            self._view.add(batch)
+            self._remember_sessions(batch)
+            self.pushed_back += len(batch)
+
+    def _remember_sessions(self, batch: Sequence[Revocation]) -> None:
+        if self._restore is not None:
+            due = self._monotonic() + RESTORE_AFTER
+            self._over.extend((due, each.mark) for each in batch if each.level is Level.SESSION)
+
+    async def _restore_records(self) -> None:
+        """End sessions whose revocation the store had lost, for as long as a round may take."""
+        stop_at = self._monotonic() + self._interval
+        while self._restore is not None and self._over and self._over[0][0] <= self._monotonic() < stop_at:
+            due, mark = self._over.popleft()
+            try:
+                await self._restore(urlsafe_b64encode(mark).rstrip(b"=").decode())
+            except StoreUnavailable:
+                self._over.append((due, mark))
+                raise

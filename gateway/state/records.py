@@ -1,0 +1,103 @@
+"""How a session is written down, the same in every store.
+
+JSON with short names, led by the number of the format. What a session does not have is left out. The same session
+always gives the same bytes, since a store compares records to see that a commit was done before; claims keep their
+order, since tokens made from them must come out the same. A record that cannot be read is never "no such session":
+it raises StoreUnavailable, and nobody is logged out by it.
+"""
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import Any
+
+from gateway.model.errors import StoreUnavailable
+from gateway.model.session import End, EndReason, Session
+
+FORMAT = 1
+"""Other numbers are refused: a field that an older gateway does not know would be lost when it writes."""
+KEPT = 3600
+"""Seconds for which a record is kept beyond its tokens: leeways, and the clock of a new primary."""
+
+_ALWAYS = {
+    "i": "sid",
+    "v": "version",
+    "u": "subject",
+    "c": "client_id",
+    "g": "generation",
+    "r": "rotated_at_ms",
+    "a": "access_issued_at",
+    "al": "access_lifetime",
+    "b": "created_at",
+    "l": "last_used_at",
+    "s": "scope",
+    "as": "access_scope",
+    "rk": "refresh_kid",
+    "sk": "signing_kid",
+}
+_WHERE_THERE_IS_ONE: dict[str, tuple[str, Any]] = {
+    "ie": ("idle_expires_at", None),
+    "ae": ("absolute_expires_at", None),
+    "k": ("acknowledged", False),
+    "m": ("claims", {}),
+    "d": ("device", ""),
+    "ip": ("address", ""),
+    "x": ("commit_id", 0),
+}
+"""Name → field, and the value that is left out. The names, and what they mean, are stored: never change them."""
+
+
+def encode(session: Session) -> bytes:
+    """Return the record of a session. Raises ValueError or TypeError for claims that JSON cannot express."""
+    record: dict[str, Any] = {"f": FORMAT}
+    record |= {name: getattr(session, field) for name, field in _ALWAYS.items()}
+    record["n"] = urlsafe_b64encode(session.salt).decode()
+    for name, (field, absent) in _WHERE_THERE_IS_ONE.items():
+        if (value := getattr(session, field)) != absent:
+            record[name] = dict(value) if name == "m" else value
+    if session.ended is not None:
+        record["e"] = [session.ended.reason.value, session.ended.at_ms]
+    text = json.dumps(record, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "surrogatepass")
+
+
+def decode(record: bytes, sid: str) -> Session:
+    """Return the session that was written down under `sid`. Raises StoreUnavailable if it cannot be read."""
+    try:
+        session = _read(json.loads(record.decode("utf-8", "surrogatepass")))
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        # No word of the record: what it says is nobody's business.
+        raise StoreUnavailable(f"the record of session {sid} cannot be read: {type(error).__name__}") from None
+    if session.sid != sid:
+        raise StoreUnavailable(f"the record of session {sid} is that of another one")
+    return session
+
+
+def live_until(session: Session) -> int:
+    """Return up to which Unix second the session is listed in its subject's index; 0 for one that has ended."""
+    return 0 if session.ended is not None else session.expires_at
+
+
+def kept_until(session: Session) -> int:
+    """Return up to which Unix second the record is kept, ended or not.
+
+    As long as a token of it could be good, so that an old one is recognised for what it is.
+    """
+    return max(session.expires_at, session.access_expires_at) + KEPT
+
+
+def _read(record: Any) -> Session:
+    if record["f"] != FORMAT:
+        raise _UnknownFormat
+    fields = {field: record[name] for name, field in _ALWAYS.items()}
+    for name, (field, absent) in _WHERE_THERE_IS_ONE.items():
+        fields[field] = record.get(name, absent)
+    ended = record.get("e")
+    return Session(
+        **fields,
+        salt=urlsafe_b64decode(record["n"]),
+        ended=None if ended is None else End(EndReason(ended[0]), ended[1]),
+    )
+
+
+class _UnknownFormat(ValueError):
+    pass

@@ -1,0 +1,163 @@
+import json
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.model.errors import StoreUnavailable
+from gateway.model.session import End, EndReason, Session
+from gateway.state.records import KEPT, decode, encode, kept_until, live_until
+from tests.minting import NOW
+from tests.state.making import new_session, over, rotated
+
+texts = st.text(st.characters(exclude_categories=[]))
+times = st.integers(0, 2**40)
+claims = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    lambda inner: st.lists(inner) | st.dictionaries(texts, inner),
+    max_leaves=10,
+)
+sessions = st.builds(
+    Session,
+    sid=st.text("abcXYZ019-_", min_size=22, max_size=22),
+    subject=texts,
+    client_id=texts,
+    generation=times,
+    rotated_at_ms=times,
+    access_issued_at=times,
+    access_lifetime=times,
+    created_at=times,
+    last_used_at=times,
+    idle_expires_at=st.none() | times,
+    absolute_expires_at=times,
+    scope=texts,
+    access_scope=texts,
+    salt=st.binary(max_size=40),
+    refresh_kid=st.integers(0, 255),
+    signing_kid=texts,
+    acknowledged=st.booleans(),
+    claims=st.dictionaries(texts, claims),
+    device=texts,
+    address=texts,
+    ended=st.none() | st.builds(End, st.sampled_from(EndReason), times),
+    version=st.integers(0, 2**53),
+)
+
+
+@settings(max_examples=50)
+@given(sessions)
+def test_any_session_comes_back_as_it_was_and_is_written_the_same_again(session: Session) -> None:
+    record = encode(session)
+    read = decode(record, session.sid)
+    assert read == session
+    assert list(read.claims) == list(session.claims)
+    assert encode(read) == record
+
+
+@given(sessions, sessions, st.data())
+def test_sessions_that_differ_in_anything_have_different_records(
+    one: Session, other: Session, data: st.DataObject
+) -> None:
+    field = data.draw(st.sampled_from([each.name for each in fields(Session)]))
+    changed = replace(one, **{field: getattr(other, field)})
+    assert (encode(changed) == encode(one)) == (str(getattr(changed, field)) == str(getattr(one, field)))
+
+
+def test_a_usual_record_is_small() -> None:
+    assert len(encode(rotated(new_session(NOW, "3f0c9f0e-5a53-4be8-9a39-1f3f6f9b7a55")))) <= 400
+
+
+def test_a_record_is_what_it_was_in_earlier_releases() -> None:
+    """What is stored must be read by every later release: if this fails, there must be a new format."""
+    written = (
+        b'{"f":1,"i":"AAAAAAAAAAAAAAAAAAAAAA","v":3,"u":"alice","c":"web","g":2,"r":1700000001000,"a":1700000000,'
+        b'"al":600,"b":1700000000,"l":1700000000,"s":"a b","as":"a","rk":1,"sk":"k1","n":"c2FsdA==","ie":1700604800,'
+        b'"ae":1702592000,"k":true,"m":{"role":"x"},"d":"phone","ip":"192.0.2.0/24","e":["logout",1700000001001]}'
+    )
+    session = Session(
+        sid="AAAAAAAAAAAAAAAAAAAAAA",
+        subject="alice",
+        client_id="web",
+        generation=2,
+        rotated_at_ms=1700000001000,
+        access_issued_at=1700000000,
+        access_lifetime=600,
+        created_at=1700000000,
+        last_used_at=1700000000,
+        idle_expires_at=1700604800,
+        absolute_expires_at=1702592000,
+        scope="a b",
+        access_scope="a",
+        salt=b"salt",
+        refresh_kid=1,
+        signing_kid="k1",
+        acknowledged=True,
+        claims={"role": "x"},
+        device="phone",
+        address="192.0.2.0/24",
+        ended=End(EndReason.LOGOUT, 1700000001001),
+        version=3,
+    )
+    assert decode(written, session.sid) == session
+    assert encode(session) == written
+
+
+def broken(change: dict[str, Any], *without: str) -> bytes:
+    record = json.loads(encode(over(new_session(NOW, sid="A" * 22, subject="secret-name")))) | change
+    return json.dumps({name: value for name, value in record.items() if name not in without}).encode()
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"{}",
+        b"\xff\xfe",
+        encode(new_session(NOW, sid="A" * 22))[:-1],
+        b"[" * 100_000,
+        broken({"f": 2}),
+        broken({"f": "1"}),
+        broken({}, "f"),
+        broken({}, "u"),
+        broken({}, "n"),
+        broken({"n": 1}),
+        broken({"n": "é"}),
+        broken({"e": ["sunspots", 1]}),
+        broken({"e": ["logout"]}),
+        broken({"e": 5}),
+        broken({"i": "B" * 22}),
+    ],
+    ids=lambda record: ascii(record[:20]),
+)
+def test_a_record_that_cannot_be_read_is_never_no_session(record: bytes) -> None:
+    """An unknown format, a damaged record, or another session's: fail closed, and log nobody out."""
+    with pytest.raises(StoreUnavailable, match="session AAAAAAAAAAAAAAAAAAAAAA") as caught:
+        decode(record, "A" * 22)
+    assert "secret-name" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    "claims", [{"x": float("nan")}, {"x": float("inf")}, {"x": b"bytes"}, {"x": object()}], ids=str
+)
+def test_claims_that_json_cannot_express_are_refused_before(claims: dict[str, Any]) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        encode(new_session(NOW, claims=claims))
+
+
+def test_a_record_is_kept_as_long_as_a_token_could_be_good() -> None:
+    session = new_session(NOW, idle_expires_at=NOW + 100, absolute_expires_at=NOW + 1000, access_lifetime=10)
+    assert kept_until(session) == NOW + 100 + KEPT
+    assert kept_until(replace(session, access_lifetime=200)) == NOW + 200 + KEPT
+    assert kept_until(replace(session, access_lifetime=5000)) == NOW + 1000 + KEPT
+    assert kept_until(over(session)) == kept_until(session)
+
+
+def test_a_session_lives_until_it_expires_or_ends() -> None:
+    session = new_session(NOW, idle_expires_at=NOW + 100)
+    assert live_until(session) == NOW + 100
+    assert live_until(over(session)) == 0
