@@ -15,6 +15,10 @@ from gateway.model.clock import Clock, unix_now
 from gateway.model.decision import Pending
 from gateway.model.principal import ClaimPath, Principal
 from gateway.model.request import InboundRequest
+from gateway.model.session import SessionEvent
+from gateway.state.base import State
+from gateway.tokens.own_keys import OwnKeys
+from gateway.tokens.verify import Expectations
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,9 @@ class Authenticator(Protocol):
 
         Raises InvalidToken or Unavailable.
         """
+
+    def prove(self, token: str, now: float) -> Principal | Pending:
+        """Do the same for a token that no client has shown: it is not remembered, and was not seen in use."""
 
 
 class Policy(Protocol):
@@ -110,12 +117,25 @@ class BadSetting(Exception):
         self.path = path
 
 
+@dataclass(frozen=True, slots=True)
+class OwnTokens:
+    """The gateway's own access tokens: what verifies them, and what they look like.
+
+    `seen` is told of the session id and generation of each when it is verified for the first time in this process.
+    """
+
+    keys: OwnKeys
+    expect: Expectations
+    seen: Callable[[str, int], None]
+
+
 @dataclass(slots=True)
 class Resources:
     """What parts are built with.
 
     `tasks` collects background work (name and coroutine function) that the application owns.
     `notice` reports what an operator should hear of (event name, fields): the parts themselves write no log.
+    `own` is None where no sessions are configured.
     """
 
     directory: Path
@@ -125,6 +145,13 @@ class Resources:
     notice: Callable[[str, dict[str, Any]], None]
     insecure: frozenset[str] = frozenset()
     """Weaknesses that the configuration accepts by name."""
+    own: OwnTokens | None = None
+    state: State | None = None
+    """What outlives a request; None where nothing shall be asked, as in `gateway check`."""
+    record: Callable[[SessionEvent], None] = lambda event: None
+    """Is told what becomes of sessions."""
+    seen: Callable[[str, int], None] = lambda sid, generation: None
+    """Is told the session and generation of each access token of our own at its first use."""
     tasks: list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]] = field(default_factory=list)
 
     def read(self, file: Path, *path: str | int) -> bytes:

@@ -1,9 +1,11 @@
-"""The HTTP client for control calls: key sets and discovery documents."""
+"""The HTTP client for control calls: key sets, discovery documents, logins at a backend."""
 
 import asyncio
 import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import aiohttp
 from pydantic import Field
@@ -29,11 +31,27 @@ class FetchSettings(Settings):
         return ControlClient(self.timeout, None if self.ca is None else directory / self.ca)
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to a `post`, whatever its status."""
+
+    status: int
+    retry_after: str | None
+    body: bytes = field(repr=False)
+
+
+class Post(Protocol):
+    async def __call__(
+        self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float, max_bytes: int
+    ) -> Answer:
+        """Send `body` once and return the answer, of at most `max_bytes` when decompressed. Raises FetchFailed."""
+
+
 class ControlClient:
-    """Gets small documents. `fetch` is a `Fetch`; call `close` at the end.
+    """Makes small calls. `fetch` is a `Fetch`, `post` is a `Post`; call `close` at the end.
 
     Trusts the system's authorities and those in `ca_file`, which `control_tls` accepts. Keeps no cookies, uses no
-    proxy, follows redirects only within one origin.
+    proxy. `fetch` follows redirects only within one origin, `post` follows none.
     """
 
     def __init__(self, timeout: float = 5.0, ca_file: Path | None = None) -> None:
@@ -51,6 +69,28 @@ class ControlClient:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise FetchFailed(f"{_public(url)}: {error or type(error).__name__}") from error
 
+    async def post(
+        self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float, max_bytes: int
+    ) -> Answer:
+        """On a connection of its own: one that the server is about to close would lose what must not be sent twice."""
+        try:
+            async with (
+                asyncio.timeout(timeout_s),
+                self._client().post(
+                    URL(url),
+                    data=body,
+                    headers={**headers, "Connection": "close"},
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(total=timeout_s),
+                ) as response,
+            ):
+                content = await _body(response, max_bytes)
+                return Answer(response.status, response.headers.get("Retry-After"), content)
+        except TimeoutError as error:
+            raise FetchFailed(f"{_public(url)} did not answer within {timeout_s:g} s") from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise FetchFailed(f"{_public(url)}: {error or type(error).__name__}") from error
+
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
@@ -59,8 +99,10 @@ class ControlClient:
     async def _follow(self, url: URL, max_bytes: int) -> bytes:
         for _ in range(MAX_REDIRECTS + 1):
             async with self._client().get(url, allow_redirects=False) as response:
-                if response.status not in _REDIRECTS:
+                if response.status == 200:
                     return await _body(response, max_bytes)
+                if response.status not in _REDIRECTS:
+                    raise FetchFailed(f"{_public(url)} answered {response.status}")
                 target = url.join(URL(response.headers.get("Location", "")))
             if target.origin() != url.origin():
                 raise FetchFailed(f"{_public(url)} redirects to another origin")
@@ -90,8 +132,6 @@ def control_tls(ca_file: Path | None) -> ssl.SSLContext:
 
 
 async def _body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
-    if response.status != 200:
-        raise FetchFailed(f"{_public(response.url)} answered {response.status}")
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk

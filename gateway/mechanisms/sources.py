@@ -99,10 +99,15 @@ class CookieSource(Settings):
 
     def _require_own_site(self, request: InboundRequest) -> None:
         origin = (request.one(b"origin") or b"").decode("latin-1")
-        if origin in self.origins or request.one(b"sec-fetch-site") == b"same-origin":
-            return
-        sender = f"origin {origin[:100]!r}" if origin else "a request without Origin"
-        raise CrossSiteRequest(f"{sender} may not send the cookie {self.cookie}")
+        fetch_site = (request.one(b"sec-fetch-site") or b"").decode("latin-1")
+        if not is_from_own_site(origin, fetch_site, self.origins):
+            sender = f"origin {origin[:100]!r}" if origin else "a request without Origin"
+            raise CrossSiteRequest(f"{sender} may not send the cookie {self.cookie}")
+
+
+def is_from_own_site(origin: str, fetch_site: str, origins: frozenset[str]) -> bool:
+    """Say whether `Origin` and `Sec-Fetch-Site` prove that one of our pages sent a request, and not another site's."""
+    return origin in origins or fetch_site == "same-origin"
 
 
 class SubprotocolSource(Settings):

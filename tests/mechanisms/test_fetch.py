@@ -59,7 +59,7 @@ def body(kind: str, number: int) -> web.Response:
 async def server() -> AsyncIterator[tuple[Server, str]]:
     server = Server()
     app = web.Application()
-    app.router.add_get("/{path:.*}", server.answer)
+    app.router.add_route("*", "/{path:.*}", server.answer)
     async with TestServer(app) as running:
         yield server, str(running.make_url("")).rstrip("/")
         server.forever.set()
@@ -175,6 +175,29 @@ async def test_only_known_authorities_are_trusted_and_one_can_be_added(client: C
     assert await trusting.fetch(url, LIMIT) == b"xxx"
     await trusting.close()
     await running.close()
+
+
+async def test_a_post_gives_any_answer_and_follows_nothing(client: ControlClient, server: tuple[Server, str]) -> None:
+    behind, url = server
+    answers = [
+        await client.post(f"{url}{path}", b"credentials", {"X-Extra": "1"}, timeout_s=5, max_bytes=LIMIT)
+        for path in ("/body/3", "/status/404", "/status/500", "/redirect/1")
+    ]
+    assert [(answer.status, answer.body) for answer in answers] == [(200, b"xxx"), (404, b"x"), (500, b"x"), (302, b"")]
+    assert len(behind.requests) == 4
+    assert all(request.headers["X-Extra"] == "1" and "Cookie" not in request.headers for request in behind.requests)
+    assert all(request.headers["Connection"] == "close" for request in behind.requests)
+    assert "xxx" not in repr(answers[0])
+
+
+async def test_a_post_has_its_own_bounds(client: ControlClient, server: tuple[Server, str]) -> None:
+    with pytest.raises(FetchFailed, match="larger than 1000 bytes"):
+        await client.post(f"{server[1]}/gzip/50000000", b"", {}, timeout_s=5, max_bytes=LIMIT)
+    with pytest.raises(FetchFailed, match=r"did not answer within 0\.05 s"):
+        await client.post(f"{server[1]}/never", b"", {}, timeout_s=0.05, max_bytes=LIMIT)
+    with pytest.raises(FetchFailed) as caught:
+        await client.post("http://user:secret@127.0.0.1:1/?key=secret", b"", {}, timeout_s=5, max_bytes=LIMIT)
+    assert "secret" not in str(caught.value)
 
 
 def self_signed(directory: Path) -> tuple[Path, ssl.SSLContext]:

@@ -12,9 +12,10 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from gateway.tokens.signing import UnusableKey, signing_key
+from gateway.tokens.signing import UnusableKey, signing_key, signing_key_from_jwk
 from gateway.tokens.thumbprint import thumbprint
 from tests.minting import NOW, make_key
+from tests.own_tokens import private_jwk
 
 
 @pytest.mark.parametrize("algorithm", ["EdDSA", "ES256", "ES384", "ES512", "RS256"])
@@ -93,3 +94,36 @@ def test_a_private_key_does_not_show() -> None:
     key = make_key("EdDSA")
     secret = key.private.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
     assert secret.hex() not in repr(signing_key(key.private_pem()))
+
+
+# --- private JWKs
+
+
+@pytest.mark.parametrize("algorithm", ["EdDSA", "ES256", "RS256"])
+def test_a_private_jwk_signs_under_its_own_name(algorithm: str) -> None:
+    key = signing_key_from_jwk(private_jwk(make_key(algorithm, "k1")))
+    token = key.sign({"sub": "alice"}, typ="JWT")
+    assert jwt.get_unverified_header(token) == {"alg": algorithm, "typ": "JWT", "kid": "k1"}
+    assert json.loads(jwt.api_jws.decode(token, jwt.PyJWK(dict(key.jwk)).key, [algorithm])) == {"sub": "alice"}
+    assert key.jwk == make_key(algorithm, "k1").jwk()
+
+
+def test_a_secret_signs_and_has_nothing_to_publish() -> None:
+    """C150"""
+    secret = make_key("HS256", "k1")
+    key = signing_key_from_jwk(private_jwk(secret))
+    assert key.jwk == {}
+    assert json.loads(jwt.api_jws.decode(key.sign({"a": 1}, typ="JWT"), secret.private, ["HS256"])) == {"a": 1}
+    assert repr(secret.private) not in repr(key)
+
+
+def test_a_private_jwk_that_must_not_sign_is_refused() -> None:
+    """C61; every mistake is in the test of the key file."""
+    with pytest.raises(UnusableKey, match="is an RSA key of 1024 bits; 2048 are needed"):
+        signing_key_from_jwk(private_jwk(make_key("RS256", "weak", bits=1024)))
+    with pytest.raises(UnusableKey, match="is not a valid private JWK"):
+        signing_key_from_jwk(private_jwk(make_key("ES256", "k"), d="AAAA"))
+    with pytest.raises(UnusableKey, match="has only its public half"):
+        signing_key_from_jwk(make_key("ES256", "k").jwk())
+    with pytest.raises(UnusableKey, match="is a secret of 3 bytes; 32 are needed"):
+        signing_key_from_jwk(private_jwk(make_key("HS256", "k"), k="AAAA"))

@@ -30,7 +30,7 @@ def write_key_pair(algorithm: str, private: Path, jwks: Path) -> SigningKey:
     for file in (private, jwks):
         if file.exists():
             raise FileExistsError(f"{file} exists and is not overwritten")
-    pem = _pem(_new_key(algorithm))
+    pem = _pem(new_private_key(algorithm))
     key = signing_key(pem)
     write_new(private, pem, mode=0o600)
     try:
@@ -69,7 +69,7 @@ class Signer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """An HMAC secret, to sign with as other issuers do. The gateway itself never signs with one."""
+    """An HMAC secret, to sign with as other issuers do: also without a `kid`."""
 
     key: bytes = field(repr=False)
     algorithm: str
@@ -92,7 +92,8 @@ def read_secret(file: Path, *, kid: str | None, algorithm: str) -> Secret:
     return Secret(key.material, algorithm, kid)
 
 
-def _new_key(algorithm: str) -> PrivateKey:
+def new_private_key(algorithm: str) -> PrivateKey:
+    """Return a new key. Raises UnusableKey for an algorithm that is not one of NEW_KEY_ALGORITHMS."""
     match algorithm:
         case "EdDSA":
             return ed25519.Ed25519PrivateKey.generate()

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from gateway.mechanisms.base import BadSetting, Fetch, FetchFailed, Resources
 from gateway.model.decision import Pending
 from gateway.model.principal import Claims, Principal, PrincipalType
+from gateway.model.revocation import Level, mark, token_name
 from gateway.model.settings import ByteSize, FilePath, Seconds, Settings
 from gateway.tokens.cache import TokenCache
 from gateway.tokens.jose import peek_issuer, read_jws
@@ -176,14 +177,16 @@ class JwtAuthenticator:
         return peek_issuer(token) == self.expect.issuer
 
     def authenticate(self, token: str, now: float) -> Principal | Pending:
-        verified = verify_jwt(read_jws(token), self.keys, self.expect, now)
-        if isinstance(verified, Pending):
-            return verified
-        principal = self._principal(verified)
-        self.cache.put(token, principal, now)
+        principal = self.prove(token, now)
+        if isinstance(principal, Principal):
+            self.cache.put(token, principal, now)
         return principal
 
-    def _principal(self, verified: Verified) -> Principal:
+    def prove(self, token: str, now: float) -> Principal | Pending:
+        verified = verify_jwt(read_jws(token), self.keys, self.expect, now)
+        return verified if isinstance(verified, Pending) else self._principal(verified, token)
+
+    def _principal(self, verified: Verified, token: str) -> Principal:
         claims = verified.claims
         issued_at = claims.get("iat")
         return Principal(
@@ -199,7 +202,22 @@ class JwtAuthenticator:
             client_id=_client_id(claims),
             authenticator=self.name,
             verified_by=verified.key.thumbprint,
+            marks=_marks(self.expect.issuer, claims, token),
         )
+
+
+def _marks(issuer: str, claims: Claims, token: str) -> tuple[tuple[bytes, int], ...]:
+    """Return what a revocation can name the token by. Its ordinal is its `iat`; without one, any cut-off is later."""
+    names = {
+        Level.EVERYTHING: "",
+        Level.ISSUER: "",
+        Level.CLIENT: _client_id(claims),
+        Level.SUBJECT: claims["sub"],
+        Level.SESSION: _text(claims.get("sid")),
+        Level.TOKEN: _text(claims.get("jti")) or token_name(token),
+    }
+    ordinal = int(claims["iat"]) if claims.get("iat") is not None else -1
+    return tuple((mark(level, issuer, name), ordinal) for level, name in names.items() if name is not None)
 
 
 def _principal_type(claims: Claims) -> PrincipalType:

@@ -20,6 +20,7 @@ from gateway.model.errors import (
     WrongType,
 )
 from gateway.model.principal import Principal
+from gateway.model.revocation import Level, mark, token_name
 from gateway.tokens.remote_keys import RemoteKeys
 from tests.issuing import Clock, Issuer
 from tests.minting import AUDIENCE, ISSUER, NOW, SigningKey, access_claims, b64, jwks, make_key
@@ -123,6 +124,37 @@ def test_claims_that_need_not_be_there_may_be_absent_or_odd(folder: Path) -> Non
     principal = prove(authenticator, token)
     assert (principal.issued_at, principal.token_id, principal.client_id) == (None, None, None)
     assert (principal.expires_at, principal.usable_until) == (NOW, NOW + 5.5)
+
+
+# --- what a revocation can name it by
+
+
+def test_a_token_can_be_revoked_at_every_level(folder: Path) -> None:
+    """The session and generation of a token are ours only where the token is: here it has only a foreign `sid`."""
+    authenticator = Bench(folder).build(jwks_file="jwks.json")
+    principal = prove(authenticator, K1.sign(access_claims(sid="s1", gen=4)))
+    assert principal.marks == (
+        (mark(Level.EVERYTHING, "", ""), NOW - 10),
+        (mark(Level.ISSUER, ISSUER, ""), NOW - 10),
+        (mark(Level.CLIENT, ISSUER, "web"), NOW - 10),
+        (mark(Level.SUBJECT, ISSUER, "alice"), NOW - 10),
+        (mark(Level.SESSION, ISSUER, "s1"), NOW - 10),
+        (mark(Level.TOKEN, ISSUER, "token-1"), NOW - 10),
+    )
+    assert (principal.session_id, principal.generation) == (None, None)
+    assert principal.cleared_at == [-1]
+
+
+@pytest.mark.parametrize("jti", [None, "", 7])
+def test_a_token_without_names_has_its_digest_and_the_lowest_ordinal(folder: Path, jti: Any) -> None:
+    authenticator = Bench(folder).build(jwks_file="jwks.json", required_claims=[])
+    token = K1.sign(access_claims(iat=None, jti=jti, client_id=None, sid=5))
+    assert prove(authenticator, token).marks == (
+        (mark(Level.EVERYTHING, "", ""), -1),
+        (mark(Level.ISSUER, ISSUER, ""), -1),
+        (mark(Level.SUBJECT, ISSUER, "alice"), -1),
+        (mark(Level.TOKEN, ISSUER, token_name(token)), -1),
+    )
 
 
 # --- what is remembered
