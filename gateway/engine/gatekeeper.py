@@ -1,13 +1,17 @@
 """The one function that decides: `Gatekeeper.decide`.
 
 It knows no web server, writes no log, counts no metric and moves no bytes. Every way in calls it and acts on the value
-it returns. A request whose token is known is decided without I/O; what is remembered of a token never skips its expiry
-or the route's own checks.
+it returns. A request whose token is known is decided without I/O; what is remembered of a token never skips its
+expiry, its revocation or the route's own checks.
 """
+
+from collections.abc import Callable, Iterable
 
 from gateway.engine.cors import is_preflight
 from gateway.engine.headers import refuse_misused_connection
+from gateway.engine.inline_tokens import InlineTokens
 from gateway.engine.paths import Target, read_target
+from gateway.engine.revoked import refuse_revoked
 from gateway.engine.routes import Route, RouteTable
 from gateway.mechanisms.base import Authenticator
 from gateway.model.clock import Clock
@@ -28,6 +32,7 @@ from gateway.model.errors import (
 )
 from gateway.model.principal import HeaderBlock, Principal
 from gateway.model.request import InboundRequest
+from gateway.state.revocations import RevocationView
 
 Verdict = Allow[Route] | Deny[Route] | Answer[Route]
 Decision = Verdict | Pending
@@ -38,16 +43,31 @@ UNDECIDED = "still undecided after several fetches"
 
 
 class Gatekeeper:
-    """Judges requests against one set of routes."""
+    """Judges requests against one set of routes.
+
+    Without `revocations` there is no state, and nothing is revoked; without `inline` no tokens are made on the way.
+    """
 
     def __init__(
-        self, routes: RouteTable, clock: Clock, *, token_bytes: int, identity_bytes: int, principal_type_header: str
+        self,
+        routes: RouteTable,
+        clock: Clock,
+        *,
+        token_bytes: int,
+        identity_bytes: int,
+        principal_type_header: str,
+        degraded_header: str = "X-Auth-Degraded",
+        revocations: RevocationView | None = None,
+        inline: InlineTokens | None = None,
     ) -> None:
         self._routes = routes
         self._clock = clock
         self._token_bytes = token_bytes
         self._identity_bytes = identity_bytes
         self._principal_type_header = principal_type_header
+        self._degraded_line = f"{degraded_header}: 1\r\n".encode("ascii")
+        self.revocations = revocations
+        self._inline = inline
 
     def decide(self, request: InboundRequest) -> Decision:
         """Return what shall become of a request. Never raises a refusal."""
@@ -106,16 +126,47 @@ class Gatekeeper:
             refuse_anonymous(route)
             return Allow(route, forwarded, None, b"")
         now = self._clock()
-        principal = self.authenticate(route, token, now)
+        principal = self._caller(request, route, token, now)
         if isinstance(principal, Pending):
             return principal
         refuse_expired(principal, now)
         try:
-            for policy in route.policies:
-                policy.check(principal, now)
-            return Allow(route, forwarded, principal, self.identity(route, principal, now))
+            return self._judge_caller(request, route, forwarded, principal, now)
         except Refusal as refusal:
             return Deny(route, refusal, principal)
+
+    def _caller(self, request: InboundRequest, route: Route, token: str, now: float) -> Principal | Pending:
+        """Return whom the request's token proves; of a refresh token that the route takes, the new access token."""
+        if route.refresh_inline and self._inline is not None and self._inline.takes(request, token):
+            exchanged = self._inline.exchange(request, token)
+            return exchanged if isinstance(exchanged, Pending) else self._authenticate_new(route, exchanged, now)
+        return self.authenticate(route, token, now)
+
+    def _judge_caller(
+        self, request: InboundRequest, route: Route, forwarded: bytes, principal: Principal, now: float
+    ) -> Decision:
+        view = self.revocations
+        is_degraded = view is not None and refuse_revoked(view, route, principal, request)
+        for policy in route.policies:
+            policy.check(principal, now)
+        if route.renew_below and self._inline is not None:
+            pending = self._inline.renewal(route, request, principal, now)
+            if pending is not None:
+                return pending
+        identity = self.identity(route, principal, now)
+        if is_degraded:
+            return Allow(route, forwarded, principal, identity + self._degraded_line, is_degraded=True)
+        return Allow(route, forwarded, principal, identity)
+
+    def still_allowed(self, route: Route, principal: Principal, request: InboundRequest) -> Refusal | None:
+        """Return why a request that was let through may go on no longer, None if it may. Expiry is not looked at."""
+        if self.revocations is None:
+            return None
+        try:
+            refuse_revoked(self.revocations, route, principal, request)
+        except Refusal as refusal:
+            return refusal
+        return None
 
     def find_token(self, request: InboundRequest, route: Route) -> str | None:
         """Return the one token of a request, or None. Raises InvalidCredentials."""
@@ -142,15 +193,14 @@ class Gatekeeper:
         for authenticator in route.authenticators:
             if (principal := authenticator.recall(token)) is not None:
                 return principal
-        refusal: Refusal = UnknownIssuer("no authenticator of the route accepts the token's issuer")
-        for authenticator in asked_authenticators(route, token):
-            try:
-                return authenticator.authenticate(token, now)
-            except Unavailable as error:
-                refusal = error
-            except InvalidToken as error:
-                refusal = refusal if isinstance(refusal, Unavailable) else error
-        raise refusal
+        return _first_proof([each.authenticate for each in asked_authenticators(route, token)], token, now)
+
+    def _authenticate_new(self, route: Route, token: str, now: float) -> Principal | Pending:
+        """Do the same for an access token that was just made.
+
+        Its client has not got it yet: taken for seen, it would end the time in which a lost answer can be repeated.
+        """
+        return _first_proof([each.prove for each in asked_authenticators(route, token)], token, now)
 
     def identity(self, route: Route, principal: Principal, now: float) -> bytes:
         """Return the header lines that tell the upstream who is calling; made once per principal and `inject` list."""
@@ -169,6 +219,20 @@ class Gatekeeper:
         if len(lines) > self._identity_bytes:
             raise OversizedIdentity(f"the injected headers take {len(lines)} bytes; {self._identity_bytes} are allowed")
         return HeaderBlock(lines, min((edit.usable_until for edit in edits), default=float("inf")))
+
+
+def _first_proof(
+    proofs: Iterable[Callable[[str, float], Principal | Pending]], token: str, now: float
+) -> Principal | Pending:
+    refusal: Refusal = UnknownIssuer("no authenticator of the route accepts the token's issuer")
+    for proof in proofs:
+        try:
+            return proof(token, now)
+        except Unavailable as error:
+            refusal = error
+        except InvalidToken as error:
+            refusal = refusal if isinstance(refusal, Unavailable) else error
+    raise refusal
 
 
 def refuse_encoded_slash(route: Route, target: Target) -> None:

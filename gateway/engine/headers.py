@@ -6,6 +6,7 @@
 * The client's token is forwarded only by a route that says so: the one that was checked, and no other beside it. A
   public route that says so checks none and forwards all. Other `Authorization` schemes are forwarded by public routes
   only.
+* The gateway's own routes get credentials of every kind as they came. Its own cookies reach nobody else.
 * Framing (`Host`, `Content-Length`, `Transfer-Encoding`, `Expect`, `Upgrade`) is written by the data plane, forwarding
   headers by `engine.forwarding`: they are removed here.
 """
@@ -19,6 +20,9 @@ from gateway.mechanisms.base import Credentials
 from gateway.model.errors import AmbiguousHeader
 from gateway.model.memo import Memo
 from gateway.model.request import InboundRequest
+
+CLIENT_ADDRESS = "X-Gateway-Client-Address"
+"""Tells the gateway's own routes where a request comes from. Nobody else can set it."""
 
 HOP_BY_HOP = frozenset(
     {
@@ -74,13 +78,17 @@ def refuse_misused_connection(request: InboundRequest) -> None:
 class HeaderContract:
     """Decides for every header name of a request; compiled once from all routes, so that it holds on each of them."""
 
-    def __init__(self, owned: Iterable[str], credentials: Iterable[Credentials]) -> None:
-        """`owned` are the names that the gateway sets on any route, in any spelling."""
+    def __init__(
+        self, owned: Iterable[str], credentials: Iterable[Credentials], own: Iterable[Credentials] = ()
+    ) -> None:
+        """`owned` are the names that the gateway sets on any route, in any spelling; `own` names its own cookies."""
         sources = tuple(credentials)
-        self._dropped = HOP_BY_HOP | _FRAMING | _FORWARDING | _PROXY | {spelled(name.encode()) for name in owned}
+        names = {spelled(name.encode()) for name in (*owned, CLIENT_ADDRESS)}
+        self._dropped = HOP_BY_HOP | _FRAMING | _FORWARDING | _PROXY | names
         self._headers = frozenset(name for source in sources for name in source.headers) | {_AUTHORIZATION}
         self._header_spellings = frozenset(spelled(name) for name in self._headers)
-        self._cookies = frozenset(name for source in sources for name in source.cookies)
+        self._own_cookies = frozenset(name for each in own for name in each.cookies)
+        self._cookies = frozenset(name for source in sources for name in source.cookies) | self._own_cookies
         self._subprotocols = frozenset(prefix for source in sources for prefix in source.subprotocol_prefixes)
         self._memo: Memo[bytes] = Memo()
 
@@ -116,20 +124,26 @@ class HeaderContract:
         return self._memo.remember(name, kind)
 
     def _special(self, kind: bytes, value: bytes, request: InboundRequest, route: Route) -> bytes | None:
+        if route.is_own:
+            return value
         if kind == _AUTHORIZATION and not _BEARER.match(value):
             return value if route.access == "public" else None
         if route.forward_token and route.access == "public":
-            return value
+            return _without(self._own_cookies, value) if kind == _COOKIE and self._own_cookies else value
         checked = _checked_credentials(request, route) if route.forward_token else _NOTHING
         if kind == _COOKIE:
-            hidden = self._cookies - checked.cookies
-            pairs = [pair.strip(b" \t") for pair in value.split(b";")]
-            return b"; ".join(pair for pair in pairs if pair.partition(b"=")[0].strip() not in hidden) or None
+            return _without((self._cookies - checked.cookies) | self._own_cookies, value)
         if kind == _SUBPROTOCOL:
             prefixes = tuple(self._subprotocols - checked.subprotocol_prefixes)
             entries = [entry.strip(b" \t") for entry in value.split(b",")]
             return b", ".join(entry for entry in entries if not entry.startswith(prefixes)) or None
         return value if kind in checked.headers else None
+
+
+def _without(hidden: frozenset[bytes], value: bytes) -> bytes | None:
+    """Return a `Cookie` value without some cookies; None if nothing is left."""
+    pairs = [pair.strip(b" \t") for pair in value.split(b";")]
+    return b"; ".join(pair for pair in pairs if pair.partition(b"=")[0].strip() not in hidden) or None
 
 
 def _checked_credentials(request: InboundRequest, route: Route) -> Credentials:

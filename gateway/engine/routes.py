@@ -7,6 +7,7 @@ candidate. The cost of a look-up grows with the depth of the path, not with the 
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from math import inf
 from typing import Literal
 
 from gateway.engine.cors import CorsPolicy
@@ -14,13 +15,15 @@ from gateway.engine.paths import PathPattern
 from gateway.mechanisms.base import Authenticator, Mutator, Policy, TokenSource
 
 Access = Literal["protected", "optional", "public"]
+WhenStale = Literal["closed", "open", "hybrid"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Route:
     """One compiled route. `inject_key` is the same for routes with the same `inject` list, now and after a reload.
 
-    Durations are seconds. `rewrite` is (prefix, replacement).
+    Durations are seconds. `rewrite` is (prefix, replacement). `renew_below` is a share of an access token's life: with
+    less of it left, the answer carries a new one. `is_own`: it is served by the gateway itself.
     """
 
     id: str
@@ -43,6 +46,17 @@ class Route:
     body_bytes: int | None = None
     first_byte_timeout: float = 60
     idle_timeout: float = 300
+    expiry_grace: float = 0
+    max_staleness: float = 30
+    when_stale: WhenStale = "closed"
+    renew_below: float = 0
+    refresh_inline: bool = False
+    is_own: bool = False
+
+    @property
+    def refuses_when_stale(self) -> bool:
+        """Whether there are callers whom it refuses when the news of revocations is too old."""
+        return self.access != "public" and self.when_stale != "open"
 
     def rewritten(self, path: str) -> str:
         """Return the path as the upstream shall see it."""
@@ -145,6 +159,8 @@ class RouteTable:
 
     def __init__(self, routes: Iterable[Route], own: Iterable[Route] = ()) -> None:
         self.routes = tuple(routes)
+        self.least_staleness = min((each.max_staleness for each in self.routes if each.refuses_when_stale), default=inf)
+        """How old the news of revocations may be before the first route refuses somebody for that."""
         self._own: _Node | None = None
         for route in own:
             self._own = self._own or _Node()

@@ -31,7 +31,9 @@ from gateway.model.errors import (
     OversizedToken,
     Refusal,
     RequirementNotMet,
+    RevokedToken,
     SeveralCredentials,
+    StaleRevocations,
     UnknownIssuer,
     WrongAudience,
     WrongIssuer,
@@ -42,6 +44,7 @@ from tests.engine.test_cors import APP, policy, preflight
 from tests.issuing import Clock
 from tests.judging import ACCESS_TOKEN, COOKIE, HEADER, SUBPROTOCOL, principal, request, route
 from tests.minting import AUDIENCE, ISSUER, NOW, access_claims, jwks, make_key
+from tests.revoking import News, standing_still
 
 K1, OTHER = make_key("EdDSA", "k1"), make_key("EdDSA", "other")
 
@@ -85,6 +88,9 @@ class Scripted:
         if isinstance(answer, Refusal):
             raise answer
         return answer
+
+    def prove(self, token: str, now: float) -> Principal | Pending:
+        raise AssertionError("this is for tokens that the gateway has just made")
 
 
 def gatekeeper(*routes: Route, clock: Clock | None = None, **changes: Any) -> Gatekeeper:
@@ -442,6 +448,19 @@ async def test_a_request_does_not_wait_for_fetches_forever() -> None:
     assert len(fetched) == 3
 
 
+async def test_what_the_last_fetch_brings_still_counts() -> None:
+    fetched: list[bool] = []
+
+    async def ready() -> None:
+        fetched.append(True)
+        if len(fetched) == 3:
+            scripted.known["t"] = principal()
+
+    scripted = Scripted(answers={"t": Pending(ready)})
+    keeper = gatekeeper(protected(scripted))
+    allowed(await keeper.settle(bearer("t"), keeper.decide(bearer("t"))))
+
+
 # --- telling the upstream
 
 
@@ -616,3 +635,68 @@ def test_nothing_a_client_says_about_itself_replaces_a_token(asked: InboundReque
     """CVE-2026-34457 (User-Agent), CVE-2026-40575 (X-Forwarded-Uri), CVE-2025-54576 (query), bypass by OPTIONS."""
     keeper = gatekeeper(protected(Scripted()), route("/public/**", access="public"))
     assert isinstance(refusal(keeper.decide(asked)), MissingCredentials)
+
+
+# --- revocation
+
+
+MARKED: dict[str, Any] = {"marks": ((b"session of alice", 1),)}
+
+
+def revocable(**changes: Any) -> tuple[News, Scripted, Gatekeeper]:
+    """Return news, an authenticator that knows the token `alice`, and a gatekeeper with one route."""
+    news, scripted = News(standing_still), Scripted(known={"alice": principal(**MARKED)})
+    return news, scripted, gatekeeper(protected(scripted, **changes), revocations=news.view)
+
+
+def test_a_revoked_token_is_refused_even_if_it_is_remembered() -> None:
+    """C18"""
+    news, scripted, keeper = revocable()
+    news.fresh()
+    assert allowed(keeper.decide(bearer("alice"))).is_degraded is False
+    news.revoke(scripted.known["alice"])
+    decision = keeper.decide(bearer("alice"))
+    assert isinstance(refusal(decision), RevokedToken)
+    assert refusal(decision).description == "The access token was revoked"
+    assert decision.principal is scripted.known["alice"]  # type: ignore[union-attr]
+
+
+def test_a_revocation_comes_before_the_policies_and_after_expiry() -> None:
+    news, scripted, keeper = revocable(policies=(RequireScopes(scopes=("orders:write",)),))
+    news.fresh().revoke(scripted.known["alice"])
+    assert isinstance(refusal(keeper.decide(bearer("alice"))), RevokedToken)
+    scripted.known["alice"] = principal(usable_until=NOW, **MARKED)
+    assert isinstance(refusal(keeper.decide(bearer("alice"))), ExpiredToken)
+
+
+def test_stale_news_is_no_reason_to_refuse_who_shows_no_token() -> None:
+    """C28"""
+    _, _, keeper = revocable(access="optional")
+    assert allowed(keeper.decide(request())).principal is None
+    assert isinstance(refusal(keeper.decide(bearer("alice"))), StaleRevocations)
+    assert allowed(gatekeeper(route(access="public"), revocations=News().view).decide(bearer("alice")))
+
+
+def test_a_request_that_passes_on_stale_news_is_marked_for_the_upstream() -> None:
+    inject = (ClaimHeader(header="X-User-Id", claim="sub"),)
+    news, _, keeper = revocable(when_stale="open", mutators=inject)
+    news.fresh()
+    usual = allowed(keeper.decide(bearer("alice"))).identity
+    news.go_stale(31)
+    marked = allowed(keeper.decide(bearer("alice")))
+    assert (marked.is_degraded, marked.identity) == (True, usual + b"X-Auth-Degraded: 1\r\n")
+    news.fresh()
+    assert allowed(keeper.decide(bearer("alice"))).identity == usual
+
+
+def test_a_request_under_way_is_judged_again_by_the_rule_of_its_route() -> None:
+    news, scripted, keeper = revocable(when_stale="hybrid")
+    news.fresh()
+    on, alice = allowed(keeper.decide(bearer("alice"))).route, scripted.known["alice"]
+    assert keeper.still_allowed(on, alice, request()) is None
+    news.go_stale(31)
+    assert keeper.still_allowed(on, alice, request()) is None
+    assert isinstance(keeper.still_allowed(on, alice, request(method="POST")), StaleRevocations)
+    news.revoke(alice)
+    assert isinstance(keeper.still_allowed(on, alice, request()), RevokedToken)
+    assert gatekeeper(on).still_allowed(on, alice, request()) is None

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.engine.headers import HOP_BY_HOP, HeaderContract, refuse_misused_connection, spelled
+from gateway.engine.headers import CLIENT_ADDRESS, HOP_BY_HOP, HeaderContract, refuse_misused_connection, spelled
 from gateway.engine.routes import Route
-from gateway.mechanisms.base import TokenSource
-from gateway.mechanisms.sources import HeaderSource
+from gateway.mechanisms.base import Credentials, TokenSource
+from gateway.mechanisms.sources import CookieSource, HeaderSource
 from gateway.model.errors import AmbiguousHeader
 from gateway.model.request import InboundRequest
 from tests.engine.test_cors import APP, policy, preflight
@@ -257,3 +257,39 @@ def test_spellings_are_of_names_not_of_values() -> None:
     values = ["X-User-Id: 1", "at=a", "Bearer a"]
     lines = [f"X-{number}: {value}" for number, value in zip(itertools.count(), values, strict=False)]
     assert forwarded(request(*lines), PUBLIC) == lines
+
+
+# --- the gateway's own routes and cookies
+
+OWN = route(access="public", is_own=True)
+OWN_COOKIES = (Credentials(cookies=frozenset({b"__Host-at", b"__Secure-rt"})),)
+ALL_COOKIES = "Cookie: theme=dark; __Host-at=a; __Secure-rt=r; lang=ko"
+
+
+@pytest.mark.parametrize(
+    "line", ["Authorization: Basic Zm9vOmJhcg==", "Authorization: Bearer t", ALL_COOKIES, "X-Access-Token: t"]
+)
+def test_the_gateways_own_routes_get_credentials_as_they_came(line: str) -> None:
+    assert forwarded(request(line), OWN, HeaderContract(OWNED, [s.credentials for s in SOURCES], OWN_COOKIES)) == [line]
+
+
+@pytest.mark.parametrize(
+    "on", [PROTECTED, PUBLIC, FORWARDING, route(access="public", forward_token=True), route(access="optional")]
+)
+def test_the_gateways_own_cookies_reach_no_upstream(on: Route) -> None:
+    kept = HeaderContract(OWNED, [s.credentials for s in SOURCES], OWN_COOKIES)
+    assert forwarded(request(ALL_COOKIES), on, kept) == ["Cookie: theme=dark; lang=ko"]
+    assert forwarded(request("Cookie: __Secure-rt=r"), on, kept) == []
+
+
+def test_not_even_one_that_proves_the_caller_to_a_route_that_forwards_tokens() -> None:
+    cookie = CookieSource(cookie="__Host-at")
+    kept = HeaderContract(OWNED, [cookie.credentials], OWN_COOKIES)
+    on = route(sources=(cookie,), forward_token=True)
+    assert forwarded(request("Cookie: theme=dark; __Host-at=a"), on, kept) == ["Cookie: theme=dark"]
+
+
+@pytest.mark.parametrize("name", [CLIENT_ADDRESS, "x_gateway.client-address"])
+@pytest.mark.parametrize("on", [OWN, PROTECTED, PUBLIC])
+def test_no_client_can_say_where_it_comes_from(name: str, on: Route) -> None:
+    assert forwarded(request(f"{name}: 192.0.2.1"), on) == []

@@ -1,3 +1,4 @@
+from math import inf
 from typing import Any
 
 import pytest
@@ -275,3 +276,14 @@ def test_a_prefix_may_be_rewritten(rewrite: tuple[str, str] | None, path: str, r
 def test_routes_are_compared_by_identity() -> None:
     assert route("/a") != route("/a")
     assert route("/a").path == PathPattern(("a",), False)
+
+
+def test_the_table_knows_when_the_first_route_refuses_for_stale_news() -> None:
+    routes = [
+        route("/a", max_staleness=20),
+        route("/b", max_staleness=10, when_stale="hybrid"),
+        route("/c", max_staleness=5, when_stale="open"),
+        route("/d", max_staleness=1, access="public"),
+    ]
+    assert RouteTable(routes).least_staleness == 10
+    assert RouteTable(routes[2:]).least_staleness == inf
