@@ -3,6 +3,7 @@
 import asyncio
 import tempfile
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -10,11 +11,15 @@ from typing import Any, Self
 from aiohttp import web
 
 from gateway import __version__
+from gateway.admin.admission import Admission
+from gateway.admin.app import admin_application
 from gateway.config.compile import Snapshot, compile_config
 from gateway.config.schema import Config
 from gateway.endpoints.app import endpoints_application
+from gateway.endpoints.building import build_endpoints
 from gateway.mechanisms.base import Resources
 from gateway.model.clock import Clock, unix_now
+from gateway.model.upstream import Address
 from gateway.observe import observe
 from gateway.ops.app import ops_application
 from gateway.ops.listen import serve_ops
@@ -26,6 +31,8 @@ from gateway.telemetry.access_log import AccessLog
 from gateway.telemetry.health import Health
 from gateway.telemetry.log import Log
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.session_tally import SessionTally
+from gateway.upkeep import Upkeep
 
 
 class Gateway:
@@ -44,9 +51,12 @@ class Gateway:
         self._control = config.fetch.client(directory)
         self._clock = clock
         self._resources = Resources(directory, self._control.fetch, clock, self._notice)
+        self._sessions = SessionTally(self.log)
+        self._upkeep = Upkeep(config, self._resources, self._sessions, self._control)
         with ExitStack() as private:
             # Made only when it is needed: a container without a writable directory can do without it.
-            self._endpoints_socket = Path("/nonexistent") if config.identity is None else _private_socket(private)
+            is_needed = config.identity is not None or config.sessions is not None
+            self._endpoints_socket = _private_socket(private) if is_needed else Path("/nonexistent")
             self.snapshot: Snapshot = compile_config(config, self._resources, self._endpoints_socket)
             self._private = private.pop_all()
         self._runners: list[web.AppRunner] = []
@@ -80,12 +90,15 @@ class Gateway:
         self.plane = DataPlane(self.snapshot, loop, self._clock, recorder)
         self.listeners = Listeners(self.plane)
         observe(self.metrics, self.plane, self._supervisor, self._access_log)
+        self._upkeep.observe(self.metrics)
         self.plane.deadlines.start()
         self._supervisor.start("access_log", self._access_log.keep_flushing)
         for name, task in self._resources.tasks:
             self._supervisor.start(name, task)
+        await self._upkeep.start(self._supervisor, self.health, self.snapshot)
         await self._serve_endpoints()
         await self._serve_ops()
+        await self._serve_admin()
         await self.listeners.open(self.snapshot.config.listen)
         self.metrics.reloaded(self._clock())
         self.health.mark_started()
@@ -93,19 +106,43 @@ class Gateway:
         self.log.info("listening", addresses=addresses, routes=len(self.snapshot.routes.routes), version=__version__)
 
     async def _serve_endpoints(self) -> None:
-        if self.snapshot.config.identity is None:
+        config = self.snapshot.config
+        if config.identity is None and config.sessions is None:
             return
-        app = endpoints_application(self.snapshot.identity_key, self.snapshot.config.identity.jwks_path)
+        endpoints = build_endpoints(
+            self.snapshot,
+            self._resources,
+            self._control.post,
+            self._sessions.login,
+            record=lambda event: None,
+            failed=partial(self.plane.report_bug, "endpoints"),
+        )
+        jwks_path = "/" if config.identity is None else config.identity.jwks_path
+        app = endpoints_application(self.snapshot.identity_key, jwks_path, endpoints)
         self._runners.append(await serve_ops(app, self._endpoints_socket))
 
     async def _serve_ops(self) -> None:
         ops = self.snapshot.config.ops
         if ops is None:
             return
-        address = Path(ops.address.path) if ops.address.path else (ops.address.host, ops.address.port)
-        runner = await serve_ops(ops_application(self.metrics, self.health), address)
-        self._runners.append(runner)
+        self._runners.append(await serve_ops(ops_application(self.metrics, self.health), _place(ops.address)))
         self.log.info("ops_listening", address=str(ops.address))
+
+    async def _serve_admin(self) -> None:
+        snapshot = self.snapshot
+        admin, state = snapshot.config.admin, self._resources.state
+        if admin is None or state is None or snapshot.sessions is None or snapshot.own is None:
+            return
+        admission = Admission(
+            self._clock,
+            state.view.is_revoked,
+            snapshot.admin_token,
+            tuple(snapshot.authenticators[name] for name in admin.authenticators or ()),
+            admin.require,
+        )
+        app = admin_application(snapshot.sessions, admission, snapshot.own.expect.issuer, self.log)
+        self._runners.append(await serve_ops(app, _place(admin.address)))
+        self.log.info("admin_listening", address=str(admin.address))
 
     async def _stop(self) -> None:
         await self._supervisor.stop()
@@ -113,6 +150,7 @@ class Gateway:
             await runner.cleanup()
         if hasattr(self, "plane"):
             self.plane.deadlines.stop()
+        await self._upkeep.close()
         await self._control.close()
         await asyncio.to_thread(self._access_log.close)
         self._private.close()
@@ -120,6 +158,10 @@ class Gateway:
     def _notice(self, event: str, fields: dict[str, Any]) -> None:
         report = self.log.warning if "failed" in event else self.log.info
         report(event, **fields)
+
+
+def _place(address: Address) -> tuple[str, int] | Path:
+    return Path(address.path) if address.path else (address.host, address.port)
 
 
 def _private_socket(stack: ExitStack) -> Path:

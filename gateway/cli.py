@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 from gateway import __version__
 
-COMMANDS = ("serve", "check", "schema", "explain", "token", "demo")
+COMMANDS = ("serve", "check", "schema", "explain", "token", "keys", "users", "sessions", "demo")
 """The modules of `gateway.commands`, in the order of the help text."""
 
 

@@ -6,16 +6,28 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from gateway.config.compile_sessions import (
+    ENDPOINTS,
+    own_cookies,
+    own_routes,
+    own_tokens,
+    session_service,
+    token_digest,
+)
 from gateway.config.mistakes import SettingPath
+from gateway.config.sessions import resource_metadata_url
 from gateway.config.schema import Config, Cors, Listener, Rewrite, RouteSettings, UpstreamSettings, UpstreamTls
 from gateway.engine.cors import CorsPolicy
 from gateway.engine.forwarding import Forwarding
 from gateway.engine.gatekeeper import Gatekeeper
 from gateway.engine.headers import HeaderContract
+from gateway.engine.inline_tokens import InlineTokens
 from gateway.engine.paths import host_pattern, path_pattern
 from gateway.engine.routes import IndistinguishableRoutes, Route, RouteTable
+from gateway.engine.sessions import SessionService
+from gateway.mechanisms.authenticators.issued import IssuedSettings
 from gateway.mechanisms.authenticators.jwt import JwtAuthenticator
-from gateway.mechanisms.base import BadSetting, Mutator, Resources
+from gateway.mechanisms.base import BadSetting, Mutator, OwnTokens, Resources
 from gateway.mechanisms.fetch import control_tls
 from gateway.mechanisms.mutators import IdentityTokenSettings, MutatorSettings
 from gateway.mechanisms.sources import TokenSourceSettings, token_source
@@ -23,8 +35,6 @@ from gateway.model.faces import Challenge
 from gateway.model.upstream import Address, TargetAddress
 from gateway.tokens.signing import SigningKey, UnusableKey, signing_key
 
-ENDPOINTS = "gateway:endpoints"
-"""The upstream that stands for the gateway's own routes. No configured name can hold a colon."""
 ALWAYS_EXPOSED = ("WWW-Authenticate", "Retry-After")
 
 
@@ -60,6 +70,10 @@ class Snapshot:
     upstreams: Mapping[str, UpstreamSpec]
     listener_tls: Mapping[Address, ssl.SSLContext]
     identity_key: SigningKey | None
+    own: OwnTokens | None
+    sessions: SessionService | None
+    admin_token: bytes | None
+    """SHA-256 of the token for the admin API."""
 
 
 class CompileMistakes(Exception):
@@ -96,7 +110,9 @@ def compile_config(config: Config, resources: Resources, endpoints_socket: Path 
     if mistakes.found:
         raise CompileMistakes(mistakes.found)
     parts.upstreams[ENDPOINTS] = UpstreamSpec(ENDPOINTS, (TargetAddress("http", Address(path=str(endpoints_socket))),))
-    routes = RouteTable([_route(settings, config, parts) for settings in config.routes], _own_routes(config))
+    sessions = None if config.sessions is None else session_service(config.sessions, resources)
+    routes = RouteTable([_route(settings, config, parts) for settings in config.routes], own_routes(config))
+    forwarding = Forwarding(config.trusted_proxies, config.headers.request_id)
     return Snapshot(
         config=config,
         gatekeeper=Gatekeeper(
@@ -105,16 +121,22 @@ def compile_config(config: Config, resources: Resources, endpoints_socket: Path 
             token_bytes=config.limits.token_bytes,
             identity_bytes=config.limits.identity_bytes,
             principal_type_header=config.headers.principal_type,
+            degraded_header=config.headers.degraded,
+            revocations=None if resources.state is None else resources.state.view,
+            inline=None if sessions is None else InlineTokens(sessions, forwarding),
         ),
         routes=routes,
         contract=_contract(config, routes),
-        forwarding=Forwarding(config.trusted_proxies, config.headers.request_id),
-        challenge=Challenge(config.realm, config.resource_metadata),
+        forwarding=forwarding,
+        challenge=Challenge(config.realm, _resource_metadata(config)),
         cors=_cors(config.cors, config, None),
         authenticators=parts.authenticators,
         upstreams=parts.upstreams,
         listener_tls=parts.listener_tls,
         identity_key=parts.identity_key,
+        own=resources.own,
+        sessions=sessions,
+        admin_token=parts.admin_token,
     )
 
 
@@ -131,6 +153,7 @@ class _Parts:
     """What is built from files and settings before the routes are."""
 
     identity_key: SigningKey | None = None
+    admin_token: bytes | None = None
     authenticators: dict[str, JwtAuthenticator] = field(default_factory=dict)
     upstreams: dict[str, UpstreamSpec] = field(default_factory=dict)
     listener_tls: dict[Address, ssl.SSLContext] = field(default_factory=dict)
@@ -139,10 +162,19 @@ class _Parts:
 def _build_parts(config: Config, resources: Resources, mistakes: _Mistakes) -> _Parts:
     resources.insecure = frozenset(config.insecure)
     parts = _Parts(_identity_key(config, resources, mistakes))
+    if config.admin is not None and config.admin.token_file is not None:
+        with mistakes.at("admin", "token_file"):
+            parts.admin_token = token_digest(resources.read(config.admin.token_file))
     if config.fetch.ca is not None:
         with mistakes.at("fetch", "ca"):
             control_tls(resources.directory / config.fetch.ca)
+    resources.own = None
+    if config.sessions is not None:
+        with mistakes.at("sessions"):
+            resources.own = own_tokens(config.sessions, resources)
     for name, settings in config.authenticators.items():
+        if isinstance(settings, IssuedSettings) and config.sessions is not None and resources.own is None:
+            continue  # what is wrong with the sessions has been told
         with mistakes.at("authenticators", name):
             parts.authenticators[name] = settings.build(name, resources)
     for name, upstream in config.upstreams.items():
@@ -157,7 +189,7 @@ def _build_parts(config: Config, resources: Resources, mistakes: _Mistakes) -> _
 
 def _refuse_conflicts(config: Config, mistakes: _Mistakes) -> None:
     """Find the routes that can never be told apart, from each other or from the gateway's own."""
-    own_paths = {route.path for route in _own_routes(config)}
+    own_paths = {route.path for route in own_routes(config)}
     distinct: list[tuple[int, Route]] = []
     for index, settings in enumerate(config.routes):
         route = _bare_route(settings)
@@ -244,6 +276,7 @@ def _route(settings: RouteSettings, config: Config, parts: _Parts) -> Route:
     inject = (config.inject if settings.inject is None else settings.inject) if looks_at_tokens else ()
     vouchers = settings.authenticators or tuple(parts.authenticators)
     timeouts = settings.timeouts or config.upstreams[settings.upstream].timeouts
+    revocation = settings.revocation or config.revocation
     return replace(
         _bare_route(settings),
         access=settings.access,
@@ -261,7 +294,16 @@ def _route(settings: RouteSettings, config: Config, parts: _Parts) -> Route:
         body_bytes=config.limits.body_bytes if settings.body_bytes is None else settings.body_bytes,
         first_byte_timeout=timeouts.first_byte,
         idle_timeout=timeouts.idle,
+        expiry_grace=config.timeouts.expiry_grace if settings.expiry_grace is None else settings.expiry_grace,
+        max_staleness=revocation.max_staleness,
+        when_stale=revocation.when_stale,
+        renew_below=_renew_below(settings, config),
+        refresh_inline=settings.refresh_inline,
     )
+
+
+def _renew_below(settings: RouteSettings, config: Config) -> float:
+    return 0 if settings.renew == "never" or config.sessions is None else config.sessions.access.renew_below
 
 
 def _sources(settings: RouteSettings, config: Config) -> tuple[TokenSourceSettings, ...]:
@@ -292,28 +334,30 @@ def _cors(settings: Cors | None, config: Config, route: RouteSettings | None) ->
     if settings is None:
         return None
     methods = settings.methods or (route.match.methods if route is not None else None) or ()
+    names = config.headers
+    issued = (names.access_token, names.refresh_token) if route is not None and route.makes_tokens else ()
     return CorsPolicy(
         origins=frozenset(settings.origins),
         credentials=settings.credentials,
         answers_preflight=settings.preflight == "answer",
         methods=methods,
         headers=settings.headers,
-        expose=tuple(dict.fromkeys((*ALWAYS_EXPOSED, config.headers.request_id, *settings.expose))),
+        expose=tuple(dict.fromkeys((*ALWAYS_EXPOSED, names.request_id, *issued, *settings.expose))),
         max_age=int(settings.max_age),
     )
 
 
-def _own_routes(config: Config) -> list[Route]:
-    if config.identity is None:
-        return []
-    path = path_pattern(config.identity.jwks_path)
-    return [Route(id="gateway:identity_jwks", path=path, methods=("GET",), upstream=ENDPOINTS, access="public")]
+def _resource_metadata(config: Config) -> str | None:
+    if config.resource_metadata is not None or config.sessions is None:
+        return config.resource_metadata
+    return resource_metadata_url(config.sessions)
 
 
 def _contract(config: Config, table: RouteTable) -> HeaderContract:
     injected = {name for route in table.routes for mutator in route.mutators for name in mutator.owned}
     sources = [token_source(source) for route in config.routes for source in _sources(route, config)]
     return HeaderContract(
-        {*injected, config.headers.principal_type, config.headers.request_id},
+        {*injected, config.headers.principal_type, config.headers.request_id, config.headers.degraded},
         [source.credentials for source in sources],
+        own_cookies(config),
     )

@@ -10,7 +10,16 @@ from itertools import chain
 from gateway.config.draft import Draft, Reference
 from gateway.config.mistakes import SettingPath, did_you_mean
 from gateway.config.schema import RouteSettings
+from gateway.config.token_contradictions import (
+    headers_of_new_tokens,
+    new_tokens_that_nobody_makes,
+    new_tokens_that_nobody_takes,
+    refresh_tokens_that_are_never_taken,
+    revocation_without_state,
+)
 from gateway.engine.paths import path_pattern
+from gateway.mechanisms.authenticators import AuthenticatorSettings
+from gateway.mechanisms.authenticators.jwt import JwtSettings
 from gateway.mechanisms.mutators import ClaimHeader, IdentityTokenSettings, MutatorSettings, TemplateHeader
 
 Contradiction = tuple[SettingPath, str]
@@ -26,7 +35,12 @@ def unknown_upstreams(draft: Draft) -> Iterator[Contradiction]:
 
 
 def unknown_authenticators(draft: Draft) -> Iterator[Contradiction]:
-    yield from _unknown("authenticator", draft.authenticators, draft.names.get("authenticators"))
+    admin = () if draft.config.admin is None else draft.config.admin.authenticators or ()
+    references = (
+        *draft.authenticators,
+        *((("admin", "authenticators", place), name) for place, name in enumerate(admin)),
+    )
+    yield from _unknown("authenticator", references, draft.names.get("authenticators"))
 
 
 def _unknown(kind: str, references: tuple[Reference, ...], known: frozenset[str] | None) -> Iterator[Contradiction]:
@@ -133,7 +147,8 @@ _RESERVED_HEADERS = frozenset(
 def reserved_headers(draft: Draft) -> Iterator[Contradiction]:
     """`Authorization` is left to identity tokens, which upstreams may take as bearer tokens."""
     names = draft.config.headers
-    for setting, header in (("principal_type", names.principal_type), ("request_id", names.request_id)):
+    for setting in ("principal_type", "request_id", "degraded"):
+        header = getattr(names, setting)
         if header.lower() in _RESERVED_HEADERS | {"authorization"}:
             yield ("headers", setting), f"{header} has a meaning of its own; choose another header"
     for path, mutators in _inject_lists(draft):
@@ -151,8 +166,10 @@ def reserved_headers(draft: Draft) -> Iterator[Contradiction]:
 def repeated_headers(draft: Draft) -> Iterator[Contradiction]:
     names = draft.config.headers
     own = {names.principal_type.lower(): "headers.principal_type"}
-    if own.setdefault(names.request_id.lower(), "headers.request_id") != "headers.request_id":
-        yield ("headers", "request_id"), f"{names.request_id} is already headers.principal_type"
+    for setting, header in (("request_id", names.request_id), ("degraded", names.degraded)):
+        user = own.setdefault(header.lower(), f"headers.{setting}")
+        if user != f"headers.{setting}":
+            yield ("headers", setting), f"{header} is already {user}"
     for path, mutators in _inject_lists(draft):
         taken = dict(own)
         for place, mutator in enumerate(mutators):
@@ -189,11 +206,40 @@ def repeated_addresses(draft: Draft) -> Iterator[Contradiction]:
         if (listener.address.port or listener.address.path) and first.setdefault(str(listener.address), index) != index:
             address = str(listener.address)
             yield ("listen", index, "address"), f"{address} is already the address of listen[{first[address]}]"
-    if draft.config.ops is not None and (address := str(draft.config.ops.address)) in first:
-        yield (
-            ("ops", "address"),
-            f"{address} is already the address of listen[{first[address]}]; metrics need one of their own",
-        )
+    taken = {address: f"listen[{index}]" for address, index in first.items()}
+    if draft.config.ops is not None and (address := str(draft.config.ops.address)) in taken:
+        yield ("ops", "address"), f"{address} is already the address of {taken[address]}; metrics need one of their own"
+    if draft.config.ops is not None:
+        taken.setdefault(str(draft.config.ops.address), "ops")
+    if draft.config.admin is not None and (address := str(draft.config.admin.address)) in taken:
+        yield ("admin", "address"), f"{address} is already the address of {taken[address]}; it needs one of its own"
+
+
+def sessions_without_state(draft: Draft) -> Iterator[Contradiction]:
+    if draft.config.sessions is not None and draft.config.state is None and "state" not in draft.broken:
+        yield ("sessions",), "sessions are kept somewhere: configure state, for example {url: sqlite:state/gateway.db}"
+
+
+def admin_without_sessions(draft: Draft) -> Iterator[Contradiction]:
+    if draft.config.admin is not None and draft.config.sessions is None and "sessions" not in draft.broken:
+        yield ("admin",), "the admin API is about sessions; configure sessions"
+
+
+def insecure_session_issuer(draft: Draft) -> Iterator[Contradiction]:
+    if "http_issuer" in draft.config.insecure or "insecure" in draft.broken or draft.config.sessions is None:
+        return
+    if draft.config.sessions.issuer.startswith("http:"):
+        message = "anybody could pose as the issuer; write https://, or accept it: insecure: [http_issuer]"
+        yield ("sessions", "issuer"), message
+
+
+def insecure_alarm(draft: Draft) -> Iterator[Contradiction]:
+    alarm = None if draft.config.sessions is None else draft.config.sessions.alarm
+    if alarm is None or "http_alarm" in draft.config.insecure or "insecure" in draft.broken:
+        return
+    if alarm.url.startswith("http:") and not alarm.url.startswith(("http://127.0.0.1", "http://localhost")):
+        message = "anybody on the way could read alarms; write https://, or accept it: insecure: [http_alarm]"
+        yield ("sessions", "alarm", "url"), message
 
 
 _CHECKS: tuple[Callable[[Draft], Iterator[Contradiction]], ...] = (
@@ -211,6 +257,15 @@ _CHECKS: tuple[Callable[[Draft], Iterator[Contradiction]], ...] = (
     two_tokens_in_authorization,
     rewrites_that_never_apply,
     repeated_addresses,
+    revocation_without_state,
+    new_tokens_that_nobody_makes,
+    new_tokens_that_nobody_takes,
+    refresh_tokens_that_are_never_taken,
+    headers_of_new_tokens,
+    sessions_without_state,
+    admin_without_sessions,
+    insecure_session_issuer,
+    insecure_alarm,
 )
 
 
@@ -232,7 +287,14 @@ def _issuers(draft: Draft, route: RouteSettings) -> frozenset[str]:
     """Return the issuers that a route accepts, as far as they are known."""
     configured = draft.config.authenticators
     names = configured if route.authenticators is None else route.authenticators
-    return frozenset(configured[name].issuer for name in names if name in configured)
+    issuers = (_issuer(draft, configured[name]) for name in names if name in configured)
+    return frozenset(issuer for issuer in issuers if issuer is not None)
+
+
+def _issuer(draft: Draft, settings: AuthenticatorSettings) -> str | None:
+    if isinstance(settings, JwtSettings):
+        return settings.issuer
+    return None if draft.config.sessions is None else draft.config.sessions.issuer
 
 
 def _injects(mutators: tuple[MutatorSettings, ...], claim: str) -> bool:

@@ -12,7 +12,7 @@ from gateway.config.compile import CompileMistakes, compile_mistakes
 from gateway.config.contradictions import contradictions
 from gateway.config.document import Document, read_document
 from gateway.config.draft import Draft, valid_part, whole_draft
-from gateway.config.locate import is_about_key, names_at, true_path
+from gateway.config.locate import is_about_key, names_at, plain_error, true_path
 from gateway.config.mistakes import ConfigMistakes, Mistake, SettingPath
 from gateway.config.schema import Config
 from gateway.config.wording import sentence, unknown_setting
@@ -60,7 +60,11 @@ def load_text(source: bytes | str, environment: Mapping[str, str], *, file: Path
 
 
 def _compile_mistakes(document: Document, draft: Draft, directory: Path) -> Iterator[Mistake]:
-    for path, message in compile_mistakes(draft.config, offline_resources(directory)):
+    config = draft.config
+    if "sessions" in draft.broken:
+        others = {name: each for name, each in config.authenticators.items() if each.type != "issued"}
+        config = config.model_copy(update={"authenticators": others})
+    for path, message in compile_mistakes(config, offline_resources(directory)):
         yield document.mistake(draft.place_in_file(path), message)
 
 
@@ -68,7 +72,8 @@ def _validated(document: Document) -> tuple[Config | None, list[ErrorDetails]]:
     try:
         return Config.model_validate(document.data), []
     except ValidationError as error:
-        return None, [each for each in error.errors(include_url=False) if not _is_about_invalid_members(each)]
+        errors = map(plain_error, error.errors(include_url=False))
+        return None, [each for each in errors if not _is_about_invalid_members(each)]
 
 
 def _is_about_invalid_members(error: ErrorDetails) -> bool:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, Tag
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from gateway.config.mistakes import SettingPath
 
@@ -24,6 +25,18 @@ def true_path(annotation: Any, location: Location) -> SettingPath:
         if in_data:
             path.append(part)
     return tuple(path)
+
+
+def plain_error(error: ErrorDetails) -> ErrorDetails:
+    """Return a mistake in the setting that tells the members of a union apart as one in any other setting."""
+    if error["type"] not in ("union_tag_not_found", "union_tag_invalid"):
+        return error
+    name = error["ctx"]["discriminator"].strip("'")
+    location = (*error["loc"], name)
+    if error["type"] == "union_tag_not_found":
+        return {**error, "type": "missing", "loc": location}
+    given, expected = error["input"][name], {"expected": error["ctx"]["expected_tags"]}
+    return {**error, "type": "literal_error", "loc": location, "input": given, "ctx": expected}
 
 
 def is_about_key(location: Location) -> bool:
@@ -57,7 +70,8 @@ def _step(annotation: Any, part: str | int) -> tuple[bool, Any]:
         field = fields_of(bare).get(str(part))
         return True, field.rebuild_annotation() if field else Any
     if origin in (Union, UnionType):
-        return False, next((member for member in arguments if _is_labelled(member, part)), Any)
+        labelled = next((member for member in arguments if _is_labelled(member, part)), None)
+        return labelled is None and _is_setting_of_one(arguments, part), labelled or Any
     if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
         return True, arguments[1]
     if arguments and isinstance(part, int):
@@ -74,6 +88,11 @@ def _bare(annotation: Any) -> Any:
         members = [member for member in get_args(annotation) if member is not type(None)]
         return _bare(members[0]) if len(members) == 1 else Union[tuple(members)]  # noqa: UP007 (made while running)
     return annotation
+
+
+def _is_setting_of_one(members: tuple[Any, ...], name: str | int) -> bool:
+    models = [model for model in map(_bare, members) if is_model(model)]
+    return any(name in fields_of(model) for model in models)
 
 
 def _is_labelled(member: Any, label: str | int) -> bool:

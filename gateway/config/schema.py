@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema, model_validator
 
+from gateway.config.sessions import SessionsSettings
 from gateway.engine.paths import host_pattern, path_pattern
 from gateway.mechanisms.authenticators import AuthenticatorSettings
 from gateway.mechanisms.fetch import FetchSettings
@@ -18,6 +19,7 @@ from gateway.mechanisms.policies import PolicySettings
 from gateway.mechanisms.sources import TokenSourceSettings
 from gateway.model.settings import ByteSize, FilePath, HeaderName, OriginOrAny, Seconds, Settings
 from gateway.model.upstream import Address, TargetAddress, parse_address, parse_target
+from gateway.state.opening import StateSettings
 from gateway.telemetry.log import LogSettings
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -58,7 +60,14 @@ ListenAddress = Annotated[
 """`host:port`, `[::1]:port`, or `unix:/path`."""
 
 InsecureName = Literal[
-    "trust_every_proxy", "http_issuer", "no_audience", "short_hmac_key", "weak_rsa_key", "unverified_upstream_tls"
+    "trust_every_proxy",
+    "http_issuer",
+    "http_login",
+    "http_alarm",
+    "no_audience",
+    "short_hmac_key",
+    "weak_rsa_key",
+    "unverified_upstream_tls",
 ]
 
 
@@ -91,6 +100,29 @@ class Ops(Settings):
     """`127.0.0.1:9090` or `unix:/run/gateway-ops.sock`."""
 
 
+class Admin(Settings):
+    """The admin API, on an address of its own. Somebody must be able to use it: `token_file`, or `authenticators`."""
+
+    address: ListenAddress = Address("127.0.0.1", 9091)
+    """`127.0.0.1:9091` or `unix:/run/gateway-admin.sock`."""
+    token_file: FilePath | None = None
+    """A file with a secret token of at least 32 characters, for `Authorization: Bearer`."""
+    authenticators: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
+    """Who may vouch for an administrator; then `require` says what makes one."""
+    require: tuple[PolicySettings, ...] = ()
+    """What must hold of an administrator beside a valid token: all of it."""
+
+    @model_validator(mode="after")
+    def _somebody_may(self) -> Self:
+        if self.token_file is None and self.authenticators is None:
+            raise ValueError("needs token_file or authenticators: nobody could use it")
+        if self.authenticators is not None and not self.require:
+            raise ValueError("without require, every caller with a valid token would be an administrator")
+        if self.authenticators is None and self.require:
+            raise ValueError("require goes with authenticators")
+        return self
+
+
 class Limits(Settings):
     """Bounds on what a client may send. Beyond one, the request is refused with the status in parentheses."""
 
@@ -121,6 +153,8 @@ class Timeouts(Settings):
     """Between two pieces of a request body (408), and for a client to take more of an answer (closed)."""
     drain: Seconds = 30
     """For requests in flight when the process is told to stop."""
+    expiry_grace: Seconds = 0
+    """How long streams and upgraded connections go on when their token has expired. A route may set its own."""
 
 
 class UpstreamTimeouts(Settings):
@@ -260,6 +294,16 @@ class Rewrite(Settings):
         return self
 
 
+class RevocationSettings(Settings):
+    """What becomes of callers when the news of revocations is old, because the store cannot be reached."""
+
+    max_staleness: Annotated[Seconds, Field(gt=0)] = 30
+    """How old the news may be."""
+    when_stale: Literal["closed", "open", "hybrid"] = "closed"
+    """Beyond that: `closed`: nobody passes (503), and what is under way ends. `open`: requests pass, marked for the
+    upstream (`headers.degraded`). `hybrid`: so do GET and HEAD without upgrade; nothing else."""
+
+
 class RouteSettings(Settings):
     """One route: which requests, who may send them, what the upstream is told, and where they go."""
 
@@ -297,11 +341,35 @@ class RouteSettings(Settings):
     """Length of a request body (413); `limits.body_bytes` by default."""
     timeouts: UpstreamTimeouts | None = None
     """How long the upstream may take on this route; the upstream's own `timeouts` by default."""
+    expiry_grace: Seconds | None = None
+    """How long streams and upgraded connections go on when their token has expired; `timeouts.expiry_grace` by default.
+    An answer with a `Content-Length` is always sent to its end."""
+    revocation: RevocationSettings | None = None
+    """What becomes of callers when the news of revocations is old; `revocation` of the configuration by default."""
+    renew: Literal["never", "header"] = "never"
+    """`header`: when one of the gateway's own access tokens has less than `sessions.access.renew_below` of its life
+    left, the answer carries a new one in `X-Access-Token`."""
+    refresh_inline: bool = False
+    """Take a refresh token in `Authorization` in place of an access token: exchange it, go on with the new access
+    token, and answer with the new pair in `X-Access-Token` and `X-Refresh-Token`."""
+
+    @property
+    def makes_tokens(self) -> bool:
+        """Whether answers may carry new tokens."""
+        return self.renew != "never" or self.refresh_inline
+
+    @model_validator(mode="after")
+    def _refresh_token_stays_here(self) -> Self:
+        if self.refresh_inline and self.forward_token:
+            raise ValueError("a refresh token never reaches an upstream: refresh_inline cannot go with forward_token")
+        return self
 
     @model_validator(mode="after")
     def _public_has_no_caller(self) -> Self:
+        if self.access == "public" and self.makes_tokens:
+            raise ValueError("a public route looks at no token, so it cannot have renew or refresh_inline")
         if self.access == "public":
-            for name in ("authenticators", "token_from", "require", "inject"):
+            for name in ("authenticators", "token_from", "require", "inject", "revocation", "expiry_grace"):
                 if getattr(self, name):
                     raise ValueError(
                         f"a public route looks at no token, so it cannot have {name}; use access: optional or protected"
@@ -320,6 +388,12 @@ class HeaderNames(Settings):
     """To the upstream, wherever something about the caller is injected: `user` or `client` (RFC 9700 §4.15)."""
     request_id: HeaderName = "X-Request-ID"
     """To the upstream, and to the client with refusals."""
+    degraded: HeaderName = "X-Auth-Degraded"
+    """To the upstream: `1` where a request passed although revocations may have been missed."""
+    access_token: HeaderName = "X-Access-Token"
+    """To the client, on routes with `renew` or `refresh_inline`: a new access token."""
+    refresh_token: HeaderName = "X-Refresh-Token"
+    """To the client, on routes with `refresh_inline`: the new refresh token."""
 
 
 class Identity(Settings):
@@ -351,6 +425,12 @@ class Config(Settings):
     """Where requests come in."""
     ops: Ops | None = None
     """Metrics and health; off without it."""
+    admin: Admin | None = None
+    """The admin API; off without it."""
+    state: StateSettings | None = None
+    """Where sessions and revocations are kept."""
+    sessions: SessionsSettings | None = None
+    """Sessions: the gateway logs users in, issues tokens, exchanges and revokes them. Needs `state`."""
     realm: Annotated[str, Field(pattern=r"^[ !#-\[\]-~]+$")] = "gateway"
     """The realm in `WWW-Authenticate` (RFC 9110 §11.5)."""
     resource_metadata: Annotated[str, Field(pattern=r"^https?://[!#-\[\]-~]+$")] | None = None
@@ -375,6 +455,8 @@ class Config(Settings):
     """What upstreams are told about the caller, unless a route says otherwise."""
     cors: Cors | None = None
     """Cross-origin requests from browsers, unless a route says otherwise."""
+    revocation: RevocationSettings = RevocationSettings()
+    """What becomes of callers when the news of revocations is old, unless a route says otherwise. Needs `state`."""
     fetch: FetchSettings = FetchSettings()
     """How the keys of issuers are fetched."""
     authenticators: dict[Name, AuthenticatorSettings] = {}

@@ -12,12 +12,16 @@ R = TypeVar("R")
 
 
 class Allow(NamedTuple, Generic[R]):
-    """Forward to the route's upstream as `target` (origin-form bytes), with `identity` header lines added."""
+    """Forward to the route's upstream as `target` (origin-form bytes), with `identity` header lines added.
+
+    `is_degraded`: revocations may have been missed, and the route lets such requests pass, marked.
+    """
 
     route: R
     target: bytes
     principal: Principal | None
     identity: bytes
+    is_degraded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from gateway.model.errors import AmbiguousHeader
+from gateway.model.errors import AmbiguousHeader, Refusal
 from gateway.model.host import Host, read_host
+from gateway.model.session import Issued
 
 Header = tuple[bytes, bytes]
 """Name as it was sent, value without surrounding white space."""
@@ -26,6 +27,13 @@ class InboundRequest:
 
     `target` is the raw request-target; the engine makes the canonical path of it, nobody else reads it.
     """
+
+    issued: Issued | None = None
+    """New tokens that were made on the way: the answer carries them, whatever it is."""
+    exchange_refusal: Refusal | None = None
+    """Why the refresh token that it carries was not exchanged."""
+    is_renewal_tried = False
+    """Whether a new access token has been asked for already."""
 
     def __init__(
         self,

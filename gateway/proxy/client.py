@@ -137,6 +137,11 @@ class ClientConnection(asyncio.Protocol):
             self._pump()
 
     @property
+    def relay(self) -> Relay | None:
+        """The request that is being answered."""
+        return self._relay
+
+    @property
     def is_tunnel(self) -> bool:
         return self._tunnel is not None
 

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from gateway.config.compile import Snapshot, UpstreamSpec
-from gateway.engine.headers import HOP_BY_HOP
+from gateway.engine.headers import CLIENT_ADDRESS, HOP_BY_HOP
 from gateway.engine.routes import Route
 from gateway.model.decision import Allow
 from gateway.model.errors import MalformedMessage, UnsupportedTransferCoding, UpstreamMalformed
@@ -63,6 +63,8 @@ def request_head(
         allow.identity,
         snapshot.forwarding.lines(request, request_id),
     ]
+    if allow.route.is_own:
+        lines.append(f"{CLIENT_ADDRESS}: {snapshot.forwarding.client_address(request)}\r\n".encode("latin-1"))
     if framing is Framing.CHUNKED:
         lines.append(b"Transfer-Encoding: chunked\r\n")
     elif (length := request.one(b"content-length")) is not None:

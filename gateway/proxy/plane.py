@@ -12,6 +12,7 @@ from gateway.model.clock import Clock
 from gateway.proxy.deadlines import Deadlines
 from gateway.proxy.heads import AnswerHeads
 from gateway.proxy.pool import UpstreamPool
+from gateway.proxy.sweep import Sweep
 
 if TYPE_CHECKING:
     from gateway.proxy.client import ClientConnection
@@ -32,6 +33,7 @@ class DataPlane:
         self.loop = loop
         self.clock = clock
         self.deadlines = Deadlines(loop)
+        self.deadlines.watch(Sweep(self))
         self.answer_heads = AnswerHeads()
         self.is_draining = False
         self.connections: set[ClientConnection] = set()

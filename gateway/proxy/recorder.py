@@ -43,7 +43,9 @@ class RequestRecorder:
 def _reason(relay: Relay) -> str:
     if relay.error is not None:
         return relay.error.reason
-    return "preflight" if relay.allow is None else "allow"
+    if relay.allow is None:
+        return "preflight"
+    return "allow_stale" if relay.allow.is_degraded else "allow"
 
 
 def _entry(

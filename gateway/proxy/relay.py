@@ -16,6 +16,7 @@ from gateway.engine.routes import Route
 from gateway.model.decision import Allow, Answer, Deny, Pending
 from gateway.model.errors import (
     ClientGone,
+    ExpiredToken,
     InternalError,
     OversizedBody,
     Refusal,
@@ -34,6 +35,7 @@ from gateway.proxy.heads import (
     request_head,
     status_line,
 )
+from gateway.proxy.issued import issued_headers, with_issued
 from gateway.proxy.pool import UpstreamPool
 from gateway.proxy.tunnel import Tunnel
 from gateway.proxy.upstream import UpstreamConnection
@@ -46,6 +48,7 @@ P = ParamSpec("P")
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """RFC 9110 §9.2.2."""
 _LAST_CHUNK = b"0\r\n\r\n"
+_UNBOUNDED = (Framing.CHUNKED, Framing.CLOSE)
 
 
 class Relay:
@@ -67,6 +70,8 @@ class Relay:
     added = 0.0
     first_byte_timeout = inf
     idle_timeout = inf
+    deadline = inf
+    """When the token of an answer without announced length ends it."""
     began = False
     upgrade: bytes | None = None
     """The protocol that the request asks for and the route allows."""
@@ -259,16 +264,24 @@ class Relay:
         self.answered_at = monotonic()
         is_old = self.request.version == "1.0"
         self._answer_framing = head.framing
-        if head.framing in (Framing.CHUNKED, Framing.CLOSE):
+        if head.framing in _UNBOUNDED:
             self._answer_framing = Framing.CLOSE if is_old else Framing.CHUNKED
+            if self.principal is not None:
+                self.deadline = self._token_ends_at()
+                client.plane.deadlines.watch(self)
         self._answer_closes = (
             not (self.keeps_alive and self.request_complete)
             or self._answer_framing is Framing.CLOSE
             or client.plane.is_draining
         )
         readable = as_lines(cors.readable(self.request)) if cors is not None and marks_cors else b""
-        client.send(b"".join((status_line(status), head.lines, readable, self._answer_lines(is_old=is_old), b"\r\n")))
+        lines = self._with_issued(head.lines)
+        client.send(b"".join((status_line(status), lines, readable, self._answer_lines(is_old=is_old), b"\r\n")))
         return head
+
+    def _with_issued(self, lines: bytes) -> bytes:
+        issued = self.request.issued
+        return lines if issued is None else with_issued(lines, issued, self.snapshot.config.headers)
 
     def _answer_lines(self, *, is_old: bool) -> bytes:
         lines = b"Transfer-Encoding: chunked\r\n" if self._answer_framing is Framing.CHUNKED else b""
@@ -352,23 +365,35 @@ class Relay:
         protocol = next((value for name, value in headers if name.lower() == b"upgrade"), b"")
         head = client.plane.answer_heads.read(101, "1.1", headers)
         upgrade = b"Connection: Upgrade\r\nUpgrade: " + protocol + b"\r\n\r\n"
-        client.send(status_line(101) + head.lines + upgrade)
+        client.send(status_line(101) + self._with_issued(head.lines) + upgrade)
         client.flush()
         self.tunnel = Tunnel(self, client, upstream, self.idle_timeout, self._token_ends_at())
         client.become_tunnel(self.tunnel)
         return self.tunnel
 
     def _token_ends_at(self) -> float:
-        if self.principal is None:
+        if self.principal is None or self.route is None:
             return inf
-        return monotonic() + self.principal.usable_until - self._client.plane.clock()
+        return monotonic() + self.principal.usable_until + self.route.expiry_grace - self._client.plane.clock()
 
-    def tunnel_closed(self) -> None:
+    def tunnel_closed(self, error: Refusal | None) -> None:
         """The tunnel has ended, by whatever side."""
+        self.error = error
         self._upstream = None
         self._end(closes=True)
 
     # --- refusing, and the end
+
+    def deadline_passed(self, now: float) -> None:
+        self.refuse(ExpiredToken("the token ran out while the answer was under way"))
+
+    def cut(self, error: Refusal) -> None:
+        """End a request that was let through, however far it has come."""
+        if self.tunnel is not None:
+            self.tunnel.cut(error)
+            self._client.abort()  # also what the client has not taken yet
+        else:
+            self.refuse(error)
 
     def refuse(self, error: Refusal) -> None:
         """Answer with the public face of a refusal; if the answer has begun, cut it."""
@@ -381,7 +406,9 @@ class Relay:
         shown = face(error, self.snapshot.challenge, self.request_id)
         cors = self.snapshot.cors if self.route is None else self.route.cors
         readable = cors.readable(self.request) if cors is not None else ()
-        headers = (*shown.headers, (self.snapshot.config.headers.request_id, self.request_id), *readable)
+        names = self.snapshot.config.headers
+        issued = issued_headers(self.request.issued, names)
+        headers = (*shown.headers, (names.request_id, self.request_id), *issued, *readable)
         self._answer_ourselves(shown.status, headers, shown.body, closes=error.closes_connection)
 
     def _answer_ourselves(
@@ -439,4 +466,6 @@ class Relay:
 
     def _finish(self) -> None:
         self._ended = True
+        if self.deadline != inf:
+            self._client.plane.deadlines.forget(self)
         self._client.plane.record(self)

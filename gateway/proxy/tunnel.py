@@ -3,6 +3,7 @@
 from time import monotonic
 from typing import Protocol
 
+from gateway.model.errors import ExpiredToken, Refusal
 from gateway.proxy.upstream import UpstreamConnection
 
 
@@ -21,7 +22,7 @@ class Ledger(Protocol):
     request_bytes: int
     response_bytes: int
 
-    def tunnel_closed(self) -> None: ...
+    def tunnel_closed(self, error: Refusal | None) -> None: ...
 
 
 class Tunnel:
@@ -62,16 +63,23 @@ class Tunnel:
         """The client closed its side: what it said last still reaches the upstream."""
         if not self._is_closed:
             self._upstream.close_after_flush()
-            self._close()
+            self._close(None)
 
     def upstream_gone(self) -> None:
         """The upstream closed its side, or the deadline passed."""
         if not self._is_closed:
-            self._close()
+            is_expired = monotonic() >= self._token_ends_at
+            self._close(ExpiredToken("the token of the tunnel ran out") if is_expired else None)
 
-    def _close(self) -> None:
+    def cut(self, error: Refusal) -> None:
+        """Close both sides at once."""
+        if not self._is_closed:
+            self._upstream.abort()
+            self._close(error)
+
+    def _close(self, error: Refusal | None) -> None:
         self._is_closed = True
-        self._ledger.tunnel_closed()
+        self._ledger.tunnel_closed(error)
 
     def _stay_alive(self) -> None:
         self._upstream.deadline = min(monotonic() + self._idle_timeout, self._token_ends_at)

@@ -15,7 +15,7 @@ from gateway.telemetry.lines import LineWriter
 from gateway.telemetry.log import LogSettings, quoted, rfc3339
 from gateway.telemetry.metrics import Reading
 
-_PASSED = ("allow", "preflight")
+_PASSED = ("allow", "allow_stale", "preflight")
 STANDARD_OUTPUT = 1
 
 
@@ -34,7 +34,7 @@ class AccessEntry(NamedTuple):
     status: int
     """What the client was answered; 499 when it went away before."""
     reason: str
-    """`allow`, `preflight`, or the reason of the refusal or failure."""
+    """`allow`, `allow_stale`, `preflight`, or the reason of the refusal or failure."""
     client: str
     """The client's address."""
     subject: str | None

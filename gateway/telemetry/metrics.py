@@ -17,12 +17,15 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from gateway.telemetry.tally import BUCKETS, DurationTally, RouteTally
+from gateway.telemetry.tally import DurationTally, RouteTally
 
 Reading = tuple[tuple[str, ...], float]
 """The label values, in the order of the table, and the number."""
 
 Reader = Callable[[], Iterable[Reading]]
+DurationReader = Callable[[], Iterable[tuple[tuple[str, ...], DurationTally]]]
+Durations = tuple[tuple[str, ...], tuple[float, ...], list[int], float]
+"""Label values, bounds, counts per bucket, sum."""
 Kind = Literal["counter", "gauge", "histogram"]
 
 
@@ -108,6 +111,42 @@ METRICS = (
     Metric(
         "gateway_access_log_dropped_total", "counter", "Lines of the access log lost because nobody took them in time"
     ),
+    Metric(
+        "gateway_exchanges_total",
+        "counter",
+        "Exchanges: rotated, repeated (parallel tabs), recovered (lost answers), or why one was refused",
+        ("result",),
+    ),
+    Metric(
+        "gateway_exchanges_healed_total",
+        "counter",
+        "Rotations that the store had lost, and that honest clients brought back",
+    ),
+    Metric("gateway_repeat_age_seconds", "histogram", "Age of a pair of tokens when it was asked for again"),
+    Metric("gateway_sessions_opened_total", "counter", "Sessions opened"),
+    Metric("gateway_sessions_ended_total", "counter", "Sessions ended before their time", ("reason",)),
+    Metric("gateway_logins_total", "counter", "Logins: ok, or why one was refused", ("result",)),
+    Metric("gateway_alarms_total", "counter", "Alarms sent to the webhook: ok, failed or dropped", ("result",)),
+    Metric(
+        "gateway_revocation_staleness_seconds",
+        "gauge",
+        "Age of what is known of revocations; +Inf until the first snapshot",
+    ),
+    Metric("gateway_revocations", "gauge", "Revocations in force, as this process knows them"),
+    Metric(
+        "gateway_revocation_resyncs_total",
+        "counter",
+        "Times that all revocations were read again: start, or the gap that was found",
+        ("cause",),
+    ),
+    Metric(
+        "gateway_revocations_restored_total", "counter", "Revocations that the store had lost, and got back from here"
+    ),
+    Metric(
+        "gateway_revocation_delay_seconds", "histogram", "From a revocation in the store to its effect in this process"
+    ),
+    Metric("gateway_store_seconds", "histogram", "Time the store took for an operation", ("operation",)),
+    Metric("gateway_store_errors_total", "counter", "Operations that the store failed", ("operation",)),
     Metric("gateway_build_info", "gauge", "1; the version is in the label", ("version",)),
 )
 """Every metric there is, besides the process metrics that each Prometheus client exports (`process_…`)."""
@@ -121,6 +160,7 @@ class Metrics:
         self._reload_success_at = 0.0
         self._routes: dict[str, RouteTally] = {}
         self._readers: dict[str, Reader] = {}
+        self._duration_readers: dict[str, DurationReader] = {}
         self._process = ProcessCollector(registry=None)
         self._observe_own(version)
 
@@ -152,14 +192,21 @@ class Metrics:
             raise ValueError(f"{name} has a reader already")
         self._readers[name] = read
 
+    def observe_durations(self, name: str, read: DurationReader) -> None:
+        """Have a histogram of the table read on every scrape. Raises ValueError like `observe`."""
+        if name not in {metric.name for metric in METRICS if metric.kind == "histogram"}:
+            raise ValueError(f"{name} is not a histogram of the table of metrics")
+        if name in self._duration_readers:
+            raise ValueError(f"{name} has a reader already")
+        self._duration_readers[name] = read
+
     def scrape(self) -> "Scrape":
         """Read every number. This is quick; `Scrape.render` is not, and may run in another thread."""
         return Scrape(
             readings={name: list(read()) for name, read in self._readers.items()},
             durations={
-                "gateway_added_seconds": [(id_, *_copy(tally.added)) for id_, tally in self._routes.items()],
-                "gateway_upstream_seconds": [(id_, *_copy(tally.upstream)) for id_, tally in self._routes.items()],
-                "gateway_request_seconds": [(id_, *_copy(tally.total)) for id_, tally in self._routes.items()],
+                name: [_copy(labels, tally) for labels, tally in read()]
+                for name, read in self._duration_readers.items()
             },
             process=self._process,
         )
@@ -177,6 +224,13 @@ class Metrics:
         self.observe(
             "gateway_response_bytes_total", lambda: [((id_,), t.response_bytes) for id_, t in self._routes.items()]
         )
+        self.observe_durations("gateway_added_seconds", lambda: [((id_,), t.added) for id_, t in self._routes.items()])
+        self.observe_durations(
+            "gateway_upstream_seconds", lambda: [((id_,), t.upstream) for id_, t in self._routes.items()]
+        )
+        self.observe_durations(
+            "gateway_request_seconds", lambda: [((id_,), t.total) for id_, t in self._routes.items()]
+        )
         self.observe("gateway_config_last_reload_successful", lambda: [((), self._reload_successful)])
         self.observe("gateway_config_last_reload_success_timestamp_seconds", lambda: [((), self._reload_success_at)])
         self.observe("gateway_build_info", lambda: [((version,), 1)])
@@ -192,8 +246,8 @@ class Metrics:
                 yield (route, reason), number
 
 
-def _copy(tally: DurationTally) -> tuple[list[int], float]:
-    return tally.counts.copy(), tally.sum
+def _copy(labels: tuple[str, ...], tally: DurationTally) -> Durations:
+    return labels, tally.bounds, tally.counts.copy(), tally.sum
 
 
 class Scrape(Collector):
@@ -202,7 +256,7 @@ class Scrape(Collector):
     def __init__(
         self,
         readings: Mapping[str, Sequence[Reading]],
-        durations: Mapping[str, Sequence[tuple[str, list[int], float]]],
+        durations: Mapping[str, Sequence[Durations]],
         process: Collector,
     ) -> None:
         self._readings = readings
@@ -228,9 +282,9 @@ class Scrape(Collector):
 
     def _histogram(self, metric: Metric) -> Family:
         family = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
-        bounds = [*map(str, BUCKETS), "+Inf"]
-        for route, counts, total in self._durations[metric.name]:
-            family.add_metric((route,), list(zip(bounds, accumulate(counts), strict=True)), total)
+        for labels, bounds, counts, total in self._durations.get(metric.name, ()):
+            names = [*map(str, bounds), "+Inf"]
+            family.add_metric(labels, list(zip(names, accumulate(counts), strict=True)), total)
         return family
 
     def _numbers(self, metric: Metric) -> Family:

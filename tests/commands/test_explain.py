@@ -18,6 +18,7 @@ from gateway.commands.explaining.token import key_origin
 from gateway.commands.explaining.way import explain
 from gateway.config.compile import Snapshot, compile_config
 from gateway.config.load import load_config
+from gateway.mechanisms.authenticators.issued import IssuedSettings
 from gateway.mechanisms.authenticators.jwt import JwtSettings
 from gateway.mechanisms.base import Resources
 from gateway.model.decision import Allow, Deny, Pending
@@ -565,3 +566,7 @@ def test_mistakes_in_the_configuration_are_usage(
 def test_discovered_keys_are_told_by_the_metadata_that_names_them() -> None:
     settings = JwtSettings(type="jwt", issuer="https://id.example", audiences=("api",), discovery=True)
     assert key_origin(settings) == "the metadata of https://id.example"
+
+
+def test_our_own_keys_are_told_by_where_they_are() -> None:
+    assert key_origin(IssuedSettings(type="issued")) == "the gateway's own key file"

@@ -152,6 +152,19 @@ def test_a_broken_upstream_is_not_also_unknown() -> None:
     assert mistake.startswith("config.yaml:9: upstreams.orders.targets[0]: ")
 
 
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("type: jwtt", 'type: must be "jwt" or "issued", not "jwtt"; did you mean "jwt"?'),
+        ("typ: jwt", "type: is required"),
+        ("type: ~", 'type: must be "jwt" or "issued", but nothing is given'),
+        ("type: [jwt]", 'type: must be "jwt" or "issued"'),
+    ],
+)
+def test_the_setting_that_says_which_kind_it_is_is_told_like_any_other(written: str, message: str) -> None:
+    assert mistakes(GOOD.replace("type: jwt", written)) == [f"config.yaml:7: authenticators.staff.{message}"]
+
+
 def test_a_broken_authenticator_still_counts() -> None:
     assert len(mistakes(GOOD.replace("type: jwt", "type: jwtt"))) == 1
 
@@ -245,7 +258,8 @@ def test_a_list_of_invalid_items_is_not_also_called_empty() -> None:
         ("listen: [{address: [1]}]", "listen[0].address: must be text"),
         ("version: 2", "version: must be 1, not 2"),
         ("insecure: [trust_evry_proxy]",
-         'insecure[0]: must be "trust_every_proxy", "http_issuer", "no_audience", "short_hmac_key", "weak_rsa_key" '
+         'insecure[0]: must be "trust_every_proxy", "http_issuer", "http_login", "http_alarm", '
+         '"no_audience", "short_hmac_key", "weak_rsa_key" '
          'or "unverified_upstream_tls", not "trust_evry_proxy"; did you mean "trust_every_proxy"?'),
         ("cors: {origins: ['*'], credentials: true}", 'cors: credentials need a list of origins, not "*"'),
         ("ops: []", "ops: must be a mapping"),

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Discriminator, Field, Tag, ValidationError
 
-from gateway.config.locate import names_at, true_path
+from gateway.config.locate import names_at, plain_error, true_path
 from gateway.model.settings import Settings
 
 
@@ -41,7 +41,7 @@ class Zoo(Settings):
 def located(data: dict[str, Any]) -> list[tuple[str | int, ...]]:
     with pytest.raises(ValidationError) as caught:
         Zoo.model_validate(data)
-    return [true_path(Zoo, error["loc"]) for error in caught.value.errors()]
+    return [true_path(Zoo, plain_error(error)["loc"]) for error in caught.value.errors()]
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,10 @@ def located(data: dict[str, Any]) -> list[tuple[str | int, ...]]:
         ({"by_name": {"rex": {"type": "dog", "class": "x"}}}, ("by_name", "rex", "class")),
         ({"by_name": {"rex": {"type": "dog", "unknown": 1}}}, ("by_name", "rex", "unknown")),
         ({"by_name": {"TOM": {"type": "cat"}}}, ("by_name", "TOM")),
+        ({"by_name": {"rex": {"type": "fish"}}}, ("by_name", "rex", "type")),
+        ({"by_name": {"rex": {"type": None}}}, ("by_name", "rex", "type")),
+        ({"by_name": {"rex": {}}}, ("by_name", "rex", "type")),
+        ({"by_name": {"rex": 1}}, ("by_name", "rex")),
         ({"tagged": {"type": "cat", "lives": "x"}}, ("tagged", "lives")),
         ({"tagged": {"type": "x"}}, ("tagged", "type")),
         ({"pair": [1, {"lives": "x"}]}, ("pair", 1, "lives")),

@@ -10,11 +10,14 @@ from typing import Any
 from gateway.commands.explaining.steps import Section, Step, Steps, in_words
 from gateway.commands.showing.moments import distance, moment
 from gateway.engine.gatekeeper import UNDECIDED
-from gateway.mechanisms.authenticators.jwt import KEY_SETTINGS, JwtAuthenticator, JwtSettings
+from gateway.mechanisms.authenticators import AuthenticatorSettings
+from gateway.mechanisms.authenticators.issued import IssuedSettings
+from gateway.mechanisms.authenticators.jwt import KEY_SETTINGS, JwtAuthenticator
 from gateway.model.decision import Pending
 from gateway.model.errors import Refusal, Unavailable, UnknownKey
 from gateway.tokens.jose import Jws, read_jws
 from gateway.tokens.keys import Key, KeySet
+from gateway.tokens.own_keys import OwnKeys
 from gateway.tokens.remote_keys import RemoteKeys
 from gateway.tokens.verify import CLAIM_CHECKS, HEADER_CHECKS, Check, signing_key
 
@@ -25,7 +28,9 @@ _TIMES = {"expiry": "exp", "not_before": "nbf", "issued_at": "iat"}
 class TokenSteps:
     """Tries a token on one authenticator. `failures` are in the order in which `verify_jwt` would meet them."""
 
-    def __init__(self, authenticator: JwtAuthenticator, settings: JwtSettings, now: float, steps: Steps) -> None:
+    def __init__(
+        self, authenticator: JwtAuthenticator, settings: AuthenticatorSettings, now: float, steps: Steps
+    ) -> None:
         self.failures: list[Refusal] = []
         self._authenticator = authenticator
         self._name = authenticator.name
@@ -83,15 +88,17 @@ class TokenSteps:
             )
         except Refusal as refusal:
             self.failures.append(refusal)
-            if isinstance(refusal, UnknownKey) and isinstance(keys, KeySet | RemoteKeys):
+            if isinstance(refusal, UnknownKey) and isinstance(keys, KeySet | RemoteKeys | OwnKeys):
                 known = ", ".join(_shown_key(key) for key in keys.keys) or "none"
                 self._steps.note(
                     "signature", "known keys", f"{known}, from {origin}; asked for: kid {jws.kid!r}", self._name
                 )
 
 
-def key_origin(settings: JwtSettings) -> str:
+def key_origin(settings: AuthenticatorSettings) -> str:
     """Return where an authenticator has its keys from."""
+    if isinstance(settings, IssuedSettings):
+        return "the gateway's own key file"
     if settings.discovery:
         return f"the metadata of {settings.issuer}"
     [name] = [name for name in KEY_SETTINGS if getattr(settings, name)]

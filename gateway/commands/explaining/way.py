@@ -42,6 +42,7 @@ from gateway.model.faces import Face, face
 from gateway.model.principal import Principal, claim_at
 from gateway.model.request import InboundRequest
 from gateway.tokens.jose import peek_issuer
+from gateway.tokens.refresh_token import looks_like_refresh_token
 
 Notices = Sequence[tuple[str, dict[str, Any]]]
 
@@ -150,7 +151,10 @@ class _Way:
                 "token", "required", lambda: refuse_anonymous(route), lambda _: "no: the route takes anonymous callers"
             )
             return
+        self._issuing(route, token)
         principal = self._principal(route, token)
+        if self._snapshot.config.state is not None:
+            self.steps.note("caller", "revocation", "not looked at: nothing is asked of the store here")
         self._requirements(route, principal)
         self.steps.attempt(
             "upstream",
@@ -172,6 +176,16 @@ class _Way:
         if token is None and not looks_there and self._request.all(b"authorization"):
             self.steps.note("token", "Authorization", "was sent, but this route does not look there (token_from)")
         return token
+
+    def _issuing(self, route: Route, token: str) -> None:
+        """Note what a running gateway would ask the sessions for; here nothing is exchanged or renewed."""
+        if looks_like_refresh_token(token):
+            does = "would be exchanged for a new pair" if route.refresh_inline else "no refresh_inline on this route"
+            self.steps.note("token", "a refresh token", f"{does}; here it counts as a bad token")
+        elif route.renew_below:
+            self.steps.note(
+                "token", "renewal", f"with less than {route.renew_below:.0%} of its life left; not done here"
+            )
 
     def _principal(self, route: Route, token: str) -> Principal:
         asked, issuer = asked_authenticators(route, token), peek_issuer(token)

@@ -143,6 +143,9 @@ def _label(member: Schema, members: list[Schema], definitions: Schema) -> str:
     if "$ref" not in member or len(models) < 2:
         return ""
     own = definitions[_name(member)]
+    for name, setting in own["properties"].items():
+        if "const" in setting:
+            return f"{name}: {setting['const']}"
     others = {name for model in models if model is not own for name in model["properties"]}
     return str(next(name for name in own["properties"] if name not in others))
 

@@ -1,0 +1,81 @@
+"""How tokens travel to a client: in the body, in headers, or in cookies."""
+
+from typing import Any
+
+from aiohttp import web
+
+from gateway.config.session_endpoints import AnswerKind
+from gateway.endpoints.context import Endpoints
+from gateway.model.session import Issued
+
+NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+"""RFC 6749 §5.1."""
+
+
+def token_answer(
+    endpoints: Endpoints, issued: Issued, kind: AnswerKind, *, with_refresh: bool = True, status: int = 200
+) -> web.Response:
+    """Return the answer that carries a pair, or the access token only. RFC 6749 §5.1."""
+    refresh_token = issued.refresh_token if with_refresh else None
+    body: dict[str, Any] = {"token_type": "Bearer", "expires_in": issued.expires_in, "scope": issued.scope}
+    in_body: dict[str, str] = {}
+    if kind == "json" or (kind == "cookies" and not endpoints.settings.cookies.access_cookie):
+        in_body["access_token"] = issued.access_token
+    if kind == "json" and refresh_token is not None:
+        in_body["refresh_token"] = refresh_token
+    response = web.json_response({**in_body, **body}, status=status, headers=NO_STORE)
+    if kind == "headers":
+        access_header, refresh_header = endpoints.token_headers
+        response.headers[access_header] = issued.access_token
+        if refresh_token is not None:
+            response.headers[refresh_header] = refresh_token
+    if kind == "cookies":
+        set_cookies(endpoints, response, issued, refresh_token)
+    return response
+
+
+def redirect_answer(endpoints: Endpoints, issued: Issued, target: str, *, with_refresh: bool) -> web.Response:
+    """Return a redirect that carries a pair in cookies: never one that repeats the request (RFC 9700 §4.12)."""
+    response = see_other(target)
+    set_cookies(endpoints, response, issued, issued.refresh_token if with_refresh else None)
+    return response
+
+
+def see_other(target: str) -> web.Response:
+    """Return a redirect to a target of the configuration."""
+    return web.Response(status=303, headers={**NO_STORE, "Location": target})
+
+
+def set_cookies(endpoints: Endpoints, response: web.StreamResponse, issued: Issued, refresh_token: str | None) -> None:
+    """Put a pair into cookies. Where an exchange wants the expired access token, its cookie lives as long as the
+    other."""
+    cookies, session = endpoints.settings.cookies, issued.session
+    refresh_age = max(0, session.expires_at - int(endpoints.clock()))
+    is_wanted_later = endpoints.settings.exchange.access_token in ("present", "bound")
+    if cookies.access_cookie:
+        response.set_cookie(
+            cookies.access,
+            issued.access_token,
+            max_age=refresh_age if is_wanted_later else issued.expires_in,
+            path="/",
+            secure=True,
+            httponly=True,
+            samesite=cookies.same_site.capitalize(),
+        )
+    if refresh_token is not None:
+        response.set_cookie(
+            cookies.refresh,
+            refresh_token,
+            max_age=refresh_age,
+            path=cookies.refresh_path,
+            secure=True,
+            httponly=True,
+            samesite=cookies.same_site.capitalize(),
+        )
+
+
+def clear_cookies(endpoints: Endpoints, response: web.StreamResponse) -> None:
+    """Make a browser forget both cookies."""
+    cookies = endpoints.settings.cookies
+    for name, path in ((cookies.access, "/"), (cookies.refresh, cookies.refresh_path)):
+        response.del_cookie(name, path=path, secure=True, httponly=True, samesite=cookies.same_site.capitalize())

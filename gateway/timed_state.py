@@ -1,0 +1,91 @@
+"""The state with a watch beside it: how long every operation takes, and how often one fails."""
+
+import time
+from collections import Counter
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import TypeVar
+
+from gateway.model.errors import StoreUnavailable
+from gateway.model.revocation import Revocation
+from gateway.model.session import Session
+from gateway.state.base import Commit, Reading, RevocationFeed, SessionStore
+from gateway.telemetry.metrics import Reading as Number
+from gateway.telemetry.tally import DurationTally
+
+T = TypeVar("T")
+
+OPERATIONS = ("load", "commit", "sessions_of", "clock", "snapshot", "tail", "publish")
+"""The label values of `operation`."""
+
+
+class Watch:
+    """Seconds and errors by operation."""
+
+    def __init__(self) -> None:
+        self._seconds = {operation: DurationTally() for operation in OPERATIONS}
+        self._errors: Counter[str] = Counter()
+
+    async def timed(self, operation: str, work: Awaitable[T]) -> T:
+        began = time.monotonic()
+        try:
+            return await work
+        except StoreUnavailable:
+            self._errors[operation] += 1
+            raise
+        finally:
+            self._seconds[operation].observe(time.monotonic() - began)
+
+    def seconds(self) -> Iterable[tuple[tuple[str, ...], DurationTally]]:
+        """Read `gateway_store_seconds`."""
+        return [((operation,), tally) for operation, tally in self._seconds.items()]
+
+    def errors(self) -> Iterable[Number]:
+        """Read `gateway_store_errors_total`."""
+        return [((operation,), self._errors[operation]) for operation in OPERATIONS]
+
+
+class TimedStore:
+    """A SessionStore that is watched."""
+
+    def __init__(self, store: SessionStore, watch: Watch) -> None:
+        self._store = store
+        self._watch = watch
+
+    @property
+    def shards(self) -> int:
+        return self._store.shards
+
+    async def open(self) -> None:
+        await self._store.open()
+
+    async def load(self, sid: str) -> tuple[Session | None, int]:
+        return await self._watch.timed("load", self._store.load(sid))
+
+    async def commit(self, commit: Commit) -> bool:
+        return await self._watch.timed("commit", self._store.commit(commit))
+
+    async def sessions_of(self, subject: str) -> tuple[list[Session], int]:
+        return await self._watch.timed("sessions_of", self._store.sessions_of(subject))
+
+    async def clock(self) -> int:
+        return await self._watch.timed("clock", self._store.clock())
+
+    async def close(self) -> None:
+        await self._store.close()
+
+
+class TimedFeed:
+    """A RevocationFeed that is watched."""
+
+    def __init__(self, feed: RevocationFeed, watch: Watch) -> None:
+        self._feed = feed
+        self._watch = watch
+
+    async def snapshot(self) -> Reading:
+        return await self._watch.timed("snapshot", self._feed.snapshot())
+
+    async def tail(self, cursor: tuple[str, ...]) -> Reading:
+        return await self._watch.timed("tail", self._feed.tail(cursor))
+
+    async def publish(self, revocations: Sequence[Revocation], *, is_durable: bool = False) -> None:
+        await self._watch.timed("publish", self._feed.publish(revocations, is_durable=is_durable))

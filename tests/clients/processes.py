@@ -1,0 +1,309 @@
+"""Gateways as real processes: made with the commands that operators use, and gone when the tests are, however they end."""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+PASSWORD = "correct horse battery staple"
+SECRET = "a random secret, and of more than 32 characters"
+ADMIN_TOKEN = "an-admin-token-of-32-characters-or-more"
+AUDIENCE = "https://api.example"
+SCOPE = "orders:read orders:write"
+
+PATIENCE = 30.0
+"""Seconds for what must come about, on a machine that has other things to do."""
+
+_SHELL = """
+log=$1; shift
+"$@" >"$log" 2>&1 </dev/null & child=$!
+echo $child
+read -r signal || signal=KILL
+kill -s "$signal" $child
+wait $child
+echo $?
+"""
+"""Sends the signal that it is told to send, or SIGKILL when whoever started it is gone, and says how the child ended."""
+
+
+@dataclass
+class GatewayProcess:
+    """`gateway serve` that has been started."""
+
+    name: str
+    url: str
+    ops_url: str
+    admin_url: str
+    log: Path
+    shell: "subprocess.Popen[bytes]"
+    pid: int
+    is_over: bool = False
+
+    def readiness(self) -> int:
+        """Return the status of `/readyz`; 0 while nobody answers."""
+        return _status(self.ops_url + "/readyz")
+
+    def until_ready(self) -> "GatewayProcess":
+        self.wait_until(lambda: self.readiness() == 200, "ready")
+        return self
+
+    def wait_until(self, is_so: Callable[[], object], what: str = "so") -> None:
+        """Wait for something. Raises AssertionError, with the log, when it does not come about."""
+        end = time.monotonic() + PATIENCE
+        while not is_so():
+            assert time.monotonic() < end, f"the gateway {self.name} is not {what}: {self.text()}"
+            time.sleep(0.05)
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Return the sum of a metric over all labels but these."""
+        with urllib.request.urlopen(self.ops_url + "/metrics", timeout=PATIENCE) as response:
+            lines = response.read().decode().splitlines()
+        wanted = [f'{label}="{value}"' for label, value in labels.items()]
+        return sum(
+            float(line.rpartition(" ")[2])
+            for line in lines
+            if line.partition("{")[0].partition(" ")[0] == name and all(each in line for each in wanted)
+        )
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Return what the log says of an event."""
+        lines = [json.loads(line) for line in self.text().splitlines() if line.startswith("{")]
+        return [line for line in lines if line.get("event") == name]
+
+    def text(self) -> str:
+        return self.log.read_text()
+
+    def kill(self) -> None:
+        """Kill it, as `kill -9` does."""
+        self._end("KILL")
+
+    def stop(self) -> int:
+        """Tell it to stop, and return the exit status."""
+        return self._end("TERM")
+
+    def pause(self) -> None:
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
+    def _end(self, name: str) -> int:
+        if self.is_over:
+            return 0
+        self.is_over = True
+        try:
+            output, _ = self.shell.communicate(f"{name}\n".encode(), timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            os.kill(self.pid, signal.SIGKILL)  # the shell has not waited for it yet, so nobody else has its number
+            output, _ = self.shell.communicate()
+        return int(output)
+
+
+@dataclass
+class Fleet:
+    """Gateways that share keys, users and a store. The changes to their configuration are top-level sections."""
+
+    directory: Path
+    state: Mapping[str, Any]
+    upstream: str
+    issuer: str = "https://gw.example"
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    gateways: list[GatewayProcess] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.run("keys", "create", "keys.json")
+        for name in ("alice", "bob"):
+            self.run(
+                *("users", "add", "users", name, "--password-stdin", "--algorithm", "scrypt", "--scope", SCOPE),
+                typed=PASSWORD,
+            )
+        (self.directory / "admin-token").write_text(ADMIN_TOKEN)
+
+    def run(self, *words: str, typed: str = "") -> str:
+        """Run a command of the gateway in the directory, and return what it prints."""
+        command = [sys.executable, "-m", "gateway", *words]
+        done = subprocess.run(
+            command, cwd=self.directory, input=typed, capture_output=True, text=True, check=False, env=_environment()
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def launch(self, **changes: Any) -> GatewayProcess:
+        """Start a gateway, and do not wait for it. `changes` are for it alone."""
+        name = f"gateway{len(self.gateways) + 1}"
+        ports = [free_port() for _ in range(3)]
+        addresses = [f"127.0.0.1:{port}" for port in ports]
+        config = {**self._config(*addresses), **self.changes, **changes}
+        if "tls" in config:
+            config["listen"] = [{"address": addresses[0], "tls": config.pop("tls")}]
+        file, log = self.directory / f"{name}.yaml", self.directory / f"{name}.log"
+        file.write_text(json.dumps(config))  # JSON is YAML
+        command = ["sh", "-c", _SHELL, "sh", str(log), sys.executable, "-m", "gateway", "serve", str(file)]
+        shell = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_environment())
+        assert shell.stdout is not None
+        pid = int(shell.stdout.readline())
+        scheme = "https" if "tls" in config["listen"][0] else "http"
+        urls = f"{scheme}://{addresses[0]}", f"http://{addresses[1]}", f"http://{addresses[2]}"
+        gateway = GatewayProcess(name, *urls, log, shell, pid)
+        self.gateways.append(gateway)
+        return gateway
+
+    def start(self, **changes: Any) -> GatewayProcess:
+        return self.launch(**changes).until_ready()
+
+    def pair(self) -> tuple[GatewayProcess, GatewayProcess]:
+        """Start two at the same time."""
+        first, second = self.launch(), self.launch()
+        return first.until_ready(), second.until_ready()
+
+    def stop(self) -> None:
+        for gateway in self.gateways:
+            gateway.kill()
+
+    def logs(self) -> str:
+        return "\n".join(f"--- {each.name}\n{each.text()}" for each in self.gateways)
+
+    def _config(self, address: str, ops: str, admin: str) -> dict[str, Any]:
+        return {
+            "listen": [{"address": address}],
+            "ops": {"address": ops},
+            "admin": {"address": admin, "token_file": "admin-token"},
+            "state": dict(self.state),
+            "sessions": sessions(self.issuer),
+            "authenticators": {"own": {"type": "issued"}},
+            "inject": [{"header": "X-User", "claim": "sub"}],
+            "upstreams": {"app": {"targets": [self.upstream]}},
+            "routes": [
+                {"id": "api", "match": {"path": "/api/**"}, "upstream": "app"},
+                {
+                    "id": "open",
+                    "match": {"path": "/open/**"},
+                    "upstream": "app",
+                    "revocation": {"when_stale": "open"},
+                },
+                {
+                    "id": "orders",
+                    "match": {"path": "/orders/**"},
+                    "upstream": "app",
+                    "require": [{"scopes": ["orders:write"]}],
+                },
+            ],
+        }
+
+
+def sessions(issuer: str) -> dict[str, Any]:
+    """Return the section `sessions`: a client of every kind."""
+    hashed = ["sha256:" + hashlib.sha256(SECRET.encode()).hexdigest()]
+    return {
+        "issuer": issuer,
+        "audiences": [AUDIENCE],
+        "key_file": "keys.json",
+        "scope": SCOPE,
+        "access": {"jitter": 0},
+        "clients": {
+            "web": {"type": "public"},
+            "svc": {"type": "confidential", "secret_hashes": hashed, "may": {"introspect": True}},
+            "backend": {"type": "confidential", "secret_hashes": hashed, "may": {"open_sessions": True}},
+            "api": {
+                "type": "confidential",
+                "secret_hashes": hashed,
+                "grants": [],
+                "may": {"introspect": True},
+                "audiences": [AUDIENCE],
+            },
+        },
+        "login": {"users": {"file": "users"}},
+        "resource": {"identifier": AUDIENCE, "scopes_supported": SCOPE.split()},
+    }
+
+
+@contextmanager
+def fleet(directory: Path, state: Mapping[str, Any], upstream: str, **options: Any) -> Iterator[Fleet]:
+    """Give a fleet without gateways. Those that are started end with it."""
+    ships = Fleet(directory, state, upstream, **options)
+    try:
+        yield ships
+    finally:
+        ships.stop()
+
+
+def free_port() -> int:
+    """Return a port that is free, and below those that connections are given: nobody else takes it meanwhile."""
+    while True:
+        port = random.randrange(18_000, 32_000)
+        with socket.socket() as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+class _Echo(BaseHTTPRequestHandler):
+    """Answers with the headers that it got."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        body = json.dumps({name.lower(): value for name, value in self.headers.items()}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+class _EchoServer(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A gateway was killed: its connections are reset."""
+
+
+@contextmanager
+def echo_running() -> Iterator[str]:
+    """Run an upstream that answers with the headers it got; yield its URL."""
+    with _EchoServer(("127.0.0.1", 0), _Echo) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def _environment() -> dict[str, str]:
+    root = str(Path(__file__).parents[2])
+    return {**os.environ, "PYTHONPATH": root}
+
+
+def _status(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+    except OSError:
+        return 0
