@@ -18,9 +18,12 @@ FROM python:3.13-slim-trixie
 LABEL org.opencontainers.image.title="bearergate" \
       org.opencontainers.image.description="An API gateway and authentication sidecar: bearer tokens in, verified identity headers out" \
       org.opencontainers.image.licenses="Apache-2.0"
-RUN useradd --system --uid 65532 --no-create-home --shell /usr/sbin/nologin gateway
+# Sessions in SQLite need a directory that can be written to. Mount a volume there, or set STATE_URL to a Redis.
+RUN useradd --system --uid 65532 --no-create-home --shell /usr/sbin/nologin gateway \
+ && install -d -o 65532 -g 65532 -m 0700 /var/lib/gateway
 COPY --from=build /opt/gateway /opt/gateway
-ENV PATH=/opt/gateway/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+ENV PATH=/opt/gateway/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
+    STATE_URL=sqlite:/var/lib/gateway/gateway.db
 USER 65532:65532
 EXPOSE 8080 9090
 ENTRYPOINT ["gateway"]

@@ -65,10 +65,10 @@ def warm_up(load: Load, port: int, seconds: int) -> None:
 def measure(load: Load, pid: int, port: int, seconds: int) -> Sample:
     """Load the contender at `port`, whose first process is `pid`, for that many seconds."""
     core = load.cores.contender
-    forwarded, before, used_before = _upstream_requests(load.upstream_port), _cpu_seconds(pid), _core_seconds(core)
+    forwarded, before, used_before = _upstream_requests(load.upstream_port), cpu_seconds(pid), _core_seconds(core)
     started = time.monotonic()
     wrk = _wrk(load, port, seconds)
-    cpu, used, elapsed = _cpu_seconds(pid) - before, _core_seconds(core) - used_before, time.monotonic() - started
+    cpu, used, elapsed = cpu_seconds(pid) - before, _core_seconds(core) - used_before, time.monotonic() - started
     # The second look at the counter is a request as well.
     forwarded = _upstream_requests(load.upstream_port) - forwarded - 1
     requests = wrk["requests"]
@@ -82,7 +82,7 @@ def measure(load: Load, pid: int, port: int, seconds: int) -> Sample:
         others=max(0.0, used - cpu) / elapsed,
         p50_ms=wrk["p50_us"] / 1000,
         p99_ms=wrk["p99_us"] / 1000,
-        rss_mib=_resident_mib(pid),
+        rss_mib=resident_mib(pid),
         errors=wrk["refused"] + wrk["broken"],
         unforwarded=max(0, requests - forwarded),
     )
@@ -109,7 +109,7 @@ def _upstream_requests(port: int) -> int:
         connection.close()
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     """Return the CPU time of a process, its living descendants and those it has waited for."""
     stats = _stats()
     if pid not in stats:
@@ -128,7 +128,7 @@ def _core_seconds(core: int) -> float:
     return 0.0
 
 
-def _resident_mib(pid: int) -> float:
+def resident_mib(pid: int) -> float:
     """Return VmRSS summed over the processes of the contender; shared pages count once for each."""
     return sum(_resident_kib(member) for member in _family(pid, _stats())) / 1024
 

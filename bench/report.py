@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
+from bench import tables
 from bench.contenders import Contender, program_path
 from bench.measure import Sample
 from bench.processes import BenchError, MissingProgram
@@ -82,11 +83,7 @@ def conditions(options: dict[str, Any]) -> dict[str, Any]:
 
 def table(rows: Sequence[Row]) -> str:
     """Return the rows as a table that is good Markdown and good to look at."""
-    cells = [list(_HEAD), *(_cells(row, rows) for row in rows)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(_HEAD))]
-    lines = [_line(line, widths) for line in cells]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:-1]), "-" * widths[-1]]
-    return "\n".join([lines[0], _line(rule, widths), *lines[1:]])
+    return tables.table(_HEAD, [_cells(row, rows) for row in rows])
 
 
 def markdown(rows: Sequence[Row], facts: dict[str, Any]) -> str:
@@ -143,12 +140,6 @@ def _ratio(row: Row, other: str, rows: Sequence[Row]) -> str:
             pairs = zip(row.samples, base.samples, strict=False)
             return f"{median(mine.cpu_us / theirs.cpu_us for mine, theirs in pairs):.2f}"
     return "-"
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    first, *numbers, last = cells
-    middle = [cell.rjust(width) for cell, width in zip(numbers, widths[1:-1], strict=True)]
-    return "| " + " | ".join([first.ljust(widths[0]), *middle, last.ljust(widths[-1])]) + " |"
 
 
 def _program_version(name: str) -> str:

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from gateway import __version__
 from gateway.admin.admission import Admission
-from gateway.admin.app import admin_application
+from gateway.admin.app import LINE_BYTES, admin_application
 from gateway.config.compile import Snapshot, compile_config
 from gateway.config.schema import Config
 from gateway.endpoints.app import endpoints_application
@@ -33,6 +33,21 @@ from gateway.telemetry.log import Log
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.session_tally import SessionTally
 from gateway.upkeep import Upkeep
+
+_LEVELS = {
+    "state_failed": "error",
+    "keys_exposed": "warning",
+    "keys_fetch_failed": "warning",
+    "keys_reload_failed": "warning",
+    "login_backend_failed": "warning",
+    "redis_old": "warning",
+    "redis_policy_unknown": "warning",
+    "redis_version_unknown": "warning",
+    "revocations_gap": "warning",
+    "state_reading_failed": "warning",
+    "users_file_failed": "warning",
+}
+"""How urgent is what the parts notice; the rest is expected."""
 
 
 class Gateway:
@@ -114,12 +129,20 @@ class Gateway:
             self._resources,
             self._control.post,
             self._sessions.login,
-            record=lambda event: None,
+            record=lambda event: self._sessions.answered(event.endpoint, event.result),
             failed=partial(self.plane.report_bug, "endpoints"),
         )
         jwks_path = "/" if config.identity is None else config.identity.jwks_path
         app = endpoints_application(self.snapshot.identity_key, jwks_path, endpoints)
-        self._runners.append(await serve_ops(app, self._endpoints_socket))
+        limits = config.limits  # what the proxy lets pass arrives, and the few headers that it adds
+        runner = await serve_ops(
+            app,
+            self._endpoints_socket,
+            line_bytes=limits.target_bytes + 64,
+            field_bytes=limits.header_bytes,
+            headers=limits.headers + 16,
+        )
+        self._runners.append(runner)
 
     async def _serve_ops(self) -> None:
         ops = self.snapshot.config.ops
@@ -135,13 +158,15 @@ class Gateway:
             return
         admission = Admission(
             self._clock,
-            state.view.is_revoked,
+            state.view,
+            snapshot.config.revocation.max_staleness,
             snapshot.admin_token,
             tuple(snapshot.authenticators[name] for name in admin.authenticators or ()),
             admin.require,
         )
-        app = admin_application(snapshot.sessions, admission, snapshot.own.expect.issuer, self.log)
-        self._runners.append(await serve_ops(app, _place(admin.address)))
+        issuers = [each.expect.issuer for each in snapshot.authenticators.values()]
+        app = admin_application(snapshot.sessions, admission, snapshot.own.expect.issuer, self.log, issuers)
+        self._runners.append(await serve_ops(app, _place(admin.address), line_bytes=LINE_BYTES))
         self.log.info("admin_listening", address=str(admin.address))
 
     async def _stop(self) -> None:
@@ -156,7 +181,7 @@ class Gateway:
         self._private.close()
 
     def _notice(self, event: str, fields: dict[str, Any]) -> None:
-        report = self.log.warning if "failed" in event else self.log.info
+        report = {"error": self.log.error, "warning": self.log.warning}.get(_LEVELS.get(event, "info"), self.log.info)
         report(event, **fields)
 
 

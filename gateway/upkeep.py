@@ -1,10 +1,11 @@
 """Upkeep: the background work that sessions and revocations need in every process, and the numbers it gives."""
 
-from pathlib import Path
+from contextlib import suppress
 
 from gateway.config.compile import Snapshot
-from gateway.config.compile_sessions import key_file
+from gateway.config.compile_sessions import alarm_secret
 from gateway.config.schema import Config
+from gateway.config.sessions import SessionsSettings
 from gateway.engine.acknowledging import Acknowledgements
 from gateway.mechanisms.alarm import Alarms
 from gateway.mechanisms.base import Resources
@@ -31,7 +32,6 @@ class Upkeep:
 
     def __init__(self, config: Config, resources: Resources, tally: SessionTally, control: ControlClient) -> None:
         """Gives `resources` what the configuration is compiled with. Connects to nothing yet."""
-        self._config = config
         self._resources = resources
         self._tally = tally
         self._control = control
@@ -54,10 +54,8 @@ class Upkeep:
         if state is None:
             return
         health.block(FIRST_SNAPSHOT)
-        try:
+        with suppress(StoreUnavailable):  # the follower tells, and tries again
             await state.store.open()
-        except StoreUnavailable as error:
-            self._resources.notice("state_failed", {"error": str(error)})
         sessions = snapshot.sessions
         self._follower = RevocationFollower(
             state.feed,
@@ -72,17 +70,22 @@ class Upkeep:
         if sessions is None or snapshot.own is None:
             return
         supervisor.start("acknowledgements", lambda: self._acknowledgements.keep_committing(sessions.acknowledge))
-        path = key_file(self._config, self._resources.directory)
-        assert path is not None
-        supervisor.start("keys of sessions", KeyFile(path, snapshot.own.keys, self._resources.notice).keep_fresh)
-        self._start_alarms(supervisor)
+        settings = snapshot.config.sessions
+        assert settings is not None
+        keys = KeyFile(
+            self._resources.directory / settings.key_file,
+            snapshot.own.keys,
+            self._resources.notice,
+            clock=self._resources.clock,
+        )
+        supervisor.start("session_keys", keys.keep_fresh)
+        self._start_alarms(settings, supervisor)
 
-    def _start_alarms(self, supervisor: Supervisor) -> None:
-        settings = None if self._config.sessions is None else self._config.sessions.alarm
-        if settings is None:
+    def _start_alarms(self, settings: SessionsSettings, supervisor: Supervisor) -> None:
+        secret = alarm_secret(settings, self._resources)
+        if settings.alarm is None or secret is None:
             return
-        secret = self._resources.read(Path(settings.secret_file), "sessions", "alarm", "secret_file").strip()
-        self._alarms = Alarms(settings.url, secret, self._control.post, self._resources.clock)
+        self._alarms = Alarms(settings.alarm.url, secret, self._control.post, self._resources.clock)
         self._tally.alarm = self._alarms.send
         supervisor.start("alarms", self._alarms.keep_sending)
 
@@ -95,6 +98,7 @@ class Upkeep:
         metrics.observe("gateway_sessions_opened_total", lambda: [((), tally.opened)])
         metrics.observe("gateway_sessions_ended_total", lambda: [((name,), n) for name, n in tally.ended.items()])
         metrics.observe("gateway_logins_total", lambda: [((name,), n) for name, n in tally.logins.items()])
+        metrics.observe("gateway_endpoint_answers_total", lambda: list(tally.answers.items()))
         metrics.observe("gateway_alarms_total", lambda: [((name,), n) for name, n in self._alarm_results()])
         metrics.observe("gateway_store_errors_total", self._watch.errors)
         metrics.observe_durations("gateway_store_seconds", self._watch.seconds)

@@ -1,14 +1,20 @@
 """The documentation names everything that there is."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from gateway.config.schema import InsecureName
+from gateway.config.session_endpoints import EndpointSettings
+from gateway.mechanisms.logins.guarded import RESULTS
 from gateway.model.errors import Refusal
+from gateway.model.session import EndReason
 from gateway.telemetry.access_log import AccessEntry
 from gateway.telemetry.metrics import METRICS
+from gateway.timed_state import OPERATIONS
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -47,6 +53,35 @@ def test_every_metric_is_documented_with_its_labels(name: str) -> None:
     assert all(f"`{label}`" in row for label in metric.labels)
 
 
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("gateway_sessions_ended_total", [reason.value for reason in EndReason]),
+        ("gateway_logins_total", RESULTS),
+        ("gateway_store_seconds", OPERATIONS),
+    ],
+)
+def test_the_values_of_a_label_are_documented(name: str, values: Iterable[str]) -> None:
+    row = next(line for line in (DOCS / "metrics.md").read_text().splitlines() if line.startswith(f"| `{name}`"))
+    assert [value for value in values if f"`{value}`" not in row] == []
+
+
+def test_every_accepted_weakness_is_documented() -> None:
+    assert [name for name in get_args(InsecureName) if f"`{name}`" not in (DOCS / "security.md").read_text()] == []
+
+
+def test_every_endpoint_of_the_gateway_is_documented() -> None:
+    paths = [path for _, path in EndpointSettings() if isinstance(path, str)]
+    assert [path for path in paths if f"`{path}`" not in (DOCS / "sessions.md").read_text()] == []
+
+
+def test_every_preset_is_described() -> None:
+    described = (DOCS / "presets" / "README.md").read_text()
+    presets = [file.name for file in (DOCS / "presets").glob("*.yaml")]
+    assert presets
+    assert [name for name in presets if f"]({name})" not in described or f"**{name[:-5]}: " not in described] == []
+
+
 @pytest.mark.parametrize("field", AccessEntry._fields)
 def test_every_field_of_the_access_log_is_documented(field: str) -> None:
     assert f"`{field}`" in (DOCS / "logs.md").read_text()
@@ -65,3 +100,11 @@ def test_every_event_is_documented() -> None:
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))], ids=lambda page: page.name)
+def test_links_to_headings_lead_somewhere(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", page.read_text()):
+        text = (page.parent / target if target else page).read_text()
+        headings = {re.sub(r"[^a-z0-9 _-]", "", title.lower()) for title in re.findall(r"(?m)^#+ (.*)$", text)}
+        assert anchor in {heading.replace(" ", "-") for heading in headings}, f"{target}#{anchor}"

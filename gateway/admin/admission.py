@@ -1,17 +1,25 @@
 """Who may use the admin API: whoever has its token, and whom an authenticator proves and the policies accept."""
 
 import hmac
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 from gateway.mechanisms.base import Authenticator, Policy
 from gateway.mechanisms.sources import AuthorizationHeader
 from gateway.model.clock import Clock
 from gateway.model.decision import Pending
-from gateway.model.errors import InvalidToken, MissingCredentials, RevokedToken, Unavailable, UnknownIssuer
+from gateway.model.errors import (
+    InvalidToken,
+    MissingCredentials,
+    RevokedToken,
+    StaleRevocations,
+    Unavailable,
+    UnknownIssuer,
+)
 from gateway.model.principal import Principal
 from gateway.model.request import InboundRequest
+from gateway.state.revocations import RevocationView
 
 _ROUNDS = 3
 """How often a request may wait for keys."""
@@ -19,11 +27,16 @@ _ROUNDS = 3
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """`token_digest` is the SHA-256 of the admin token, None without one. `is_revoked` asks the view."""
+    """`token_digest` is the SHA-256 of the admin token, None without one.
+
+    Callers with a token of an issuer are refused while the view is older than `max_staleness` seconds: theirs may be
+    revoked. The admin token works then all the same.
+    """
 
     clock: Clock
-    is_revoked: Callable[[Principal], bool]
-    token_digest: bytes | None = None
+    view: RevocationView
+    max_staleness: float
+    token_digest: bytes | None = field(default=None, repr=False)
     authenticators: tuple[Authenticator, ...] = ()
     policies: Collection[Policy] = ()
 
@@ -35,26 +48,31 @@ class Admission:
         if self.token_digest is not None and hmac.compare_digest(sha256(token.encode()).digest(), self.token_digest):
             return "admin token"
         principal = await self._principal(token)
-        if self.is_revoked(principal):
+        if self.view.is_revoked(principal):
             raise RevokedToken("revoked")
+        if self.view.staleness() > self.max_staleness:
+            raise StaleRevocations("the view of revocations is too old to say anything about a token")
         for policy in self.policies:
             policy.check(principal, self.clock())
         return f"{principal.authenticator}:{principal.subject}"
 
     async def _principal(self, token: str) -> Principal:
-        """Verified anew each time: administrators are few."""
+        """Return whom the first authenticator proves. What cannot be known is not refused as wrong."""
         refusal: InvalidToken | Unavailable = UnknownIssuer("not the admin token, and of no issuer that is accepted")
         for authenticator in self.authenticators:
             if len(self.authenticators) > 1 and not authenticator.accepts(token):
                 continue
             try:
                 return await _authenticated(authenticator, token, self.clock)
-            except (InvalidToken, Unavailable) as error:
+            except Unavailable as error:
                 refusal = error
+            except InvalidToken as error:
+                refusal = refusal if isinstance(refusal, Unavailable) else error
         raise refusal
 
 
 async def _authenticated(authenticator: Authenticator, token: str, clock: Clock) -> Principal:
+    """Verify anew each time: administrators are few."""
     for _ in range(_ROUNDS):
         answer = authenticator.authenticate(token, clock())
         if not isinstance(answer, Pending):

@@ -1,34 +1,51 @@
 """The admin API over HTTP, `/admin/api/v1`: see who is logged in, and end it. Every change is in the audit log."""
 
+from collections.abc import Awaitable, Collection
+from typing import TypeVar
+
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from gateway.admin.admission import Admission
+from gateway.admin.cutting import read_cutting
 from gateway.engine.sessions import SessionService
-from gateway.model.errors import InternalError, MalformedGrantRequest, NoRoute, Refusal
+from gateway.model.errors import (
+    InternalError,
+    MalformedGrantRequest,
+    MethodNotAllowed,
+    NoRoute,
+    OversizedBody,
+    Refusal,
+)
 from gateway.model.faces import Challenge, face
 from gateway.model.request import InboundRequest, Peer
 from gateway.model.revocation import Level
 from gateway.model.session import EndReason, Session
 from gateway.telemetry.log import Log
-from gateway.tokens.strict_json import NotStrictJson, read_object
+
+T = TypeVar("T")
 
 PREFIX = "/admin/api/v1"
+LINE_BYTES = 8192
+"""The longest request line: a subject may be long, and has up to three characters for each byte."""
+
 _BODY_BYTES = 64 * 1024
 _CHALLENGE = Challenge("gateway admin")
-_CUT_OFF_LEVELS = {level.name.lower(): level for level in (Level.EVERYTHING, Level.ISSUER, Level.CLIENT, Level.SUBJECT)}
 _ACTOR: web.RequestKey[str] = web.RequestKey("actor", str)
+_SUBJECT = PREFIX + "/subjects/{subject:[^/]+}"
 
 
-def admin_application(service: SessionService, admission: Admission, issuer: str, log: Log) -> web.Application:
-    """Return the application. `issuer` is our own: what revocations are about that name no other."""
+def admin_application(
+    service: SessionService, admission: Admission, issuer: str, log: Log, issuers: Collection[str] = ()
+) -> web.Application:
+    """Return the application. `issuer` is our own; `issuers` are others whose tokens pass here."""
     app = web.Application(client_max_size=_BODY_BYTES, middlewares=[_guard(admission, log)])
-    admin = _Admin(service, issuer, log)
+    admin = _Admin(service, issuer, frozenset({issuer, *issuers}), log)
     app.add_routes(
         [
-            web.get(PREFIX + "/subjects/{subject}/sessions", admin.list_sessions),
-            web.delete(PREFIX + "/subjects/{subject}/sessions", admin.end_sessions),
-            web.post(PREFIX + "/subjects/{subject}/credential-change", admin.credential_change),
+            web.get(_SUBJECT + "/sessions", admin.list_sessions),
+            web.delete(_SUBJECT + "/sessions", admin.end_sessions),
+            web.post(_SUBJECT + "/credential-change", admin.credential_change),
             web.delete(PREFIX + "/sessions/{sid}", admin.end_session),
             web.post(PREFIX + "/revocations", admin.cut_off),
         ]
@@ -53,67 +70,86 @@ def shown(session: Session) -> dict[str, object]:
 
 
 class _Admin:
-    def __init__(self, service: SessionService, issuer: str, log: Log) -> None:
+    def __init__(self, service: SessionService, issuer: str, issuers: frozenset[str], log: Log) -> None:
         self._service = service
         self._issuer = issuer
+        self._issuers = issuers
         self._log = log
 
     async def list_sessions(self, request: web.Request) -> web.Response:
-        sessions = await self._service.sessions_of(request.match_info["subject"])
-        device = request.query.get("device")
-        listed = [shown(session) for session in sessions if device is None or session.device == device]
-        return web.json_response({"sessions": listed})
+        """All of a subject; with `?device=…` those of one device."""
+        sessions = await self._sessions(request.match_info["subject"], _device(request))
+        return web.json_response({"sessions": [shown(session) for session in sessions]})
 
     async def end_sessions(self, request: web.Request) -> web.Response:
         """All of a subject; with `?device=…` those of one device."""
-        subject = request.match_info["subject"]
-        device = request.query.get("device")
+        subject, device = request.match_info["subject"], _device(request)
         if device is None:
-            number = await self._service.end_subject(subject, EndReason.ADMIN)
+            work = self._service.end_subject(subject, EndReason.ADMIN)
         else:
-            sessions = [each for each in await self._service.sessions_of(subject) if each.device == device]
-            number = sum([await self._service.end(each.sid, EndReason.ADMIN) for each in sessions])
-        self._audit(request, "end_sessions", subject=subject, device=device, number=number)
+            work = self._end_device(subject, device)
+        number = await self._audited(request, "end_sessions", work, subject=subject, device=device)
         return web.json_response({"ended": number})
 
     async def credential_change(self, request: web.Request) -> web.Response:
         """A password was changed or a factor removed: whoever is logged in must log in again."""
         subject = request.match_info["subject"]
-        number = await self._service.end_subject(subject, EndReason.CREDENTIAL_CHANGE)
-        self._audit(request, "credential_change", subject=subject, number=number)
+        work = self._service.end_subject(subject, EndReason.CREDENTIAL_CHANGE)
+        number = await self._audited(request, "credential_change", work, subject=subject)
         return web.json_response({"ended": number})
 
     async def end_session(self, request: web.Request) -> web.Response:
         sid = request.match_info["sid"]
-        if not await self._service.end(sid, EndReason.ADMIN):
+        if not await self._audited(request, "end_session", self._service.end(sid, EndReason.ADMIN), session=sid):
             raise NoRoute("no such session")
-        self._audit(request, "end_session", session=sid)
         return web.Response(status=204)
 
     async def cut_off(self, request: web.Request) -> web.Response:
-        """Make void what was issued until now: `{"level": "client", "name": "web", "issuer": "https://…"}`."""
-        try:
-            body = read_object(await request.read())
-        except NotStrictJson as error:
-            raise MalformedGrantRequest(f"the body is not a JSON object: {error}") from error
-        level = _CUT_OFF_LEVELS.get(str(body.get("level")))
-        issuer, name = body.get("issuer", self._issuer), body.get("name", "")
-        if level is None or type(issuer) is not str or type(name) is not str:
-            raise MalformedGrantRequest(f"level is one of {', '.join(_CUT_OFF_LEVELS)}; issuer and name are text")
-        if (level in (Level.CLIENT, Level.SUBJECT)) != bool(name):
-            raise MalformedGrantRequest("name goes with the levels client and subject, and only with these")
-        if level is Level.SUBJECT and issuer == self._issuer:
-            await self._service.end_subject(name, EndReason.ADMIN)
+        """Make void what was issued until now. Sessions of our own also end."""
+        what = read_cutting(await request.read(), self._issuer, self._issuers)
+        is_ours = what.issuer == self._issuer
+        work: Awaitable[object]
+        if what.level is Level.SUBJECT and is_ours:
+            work = self._service.end_subject(what.name, EndReason.ADMIN)
+        elif what.level is Level.SESSION and is_ours:
+            work = self._service.end(what.name, EndReason.ADMIN)
         else:
-            await self._service.cut_off(level, issuer, name)
-        self._audit(request, "cut_off", level=level.name.lower(), issuer=issuer, name=name)
+            work = self._service.cut_off(what.level, what.issuer, what.name)
+        fields = {"what": what.level.name.lower(), "issuer": what.issuer, "name": what.name}
+        await self._audited(request, "cut_off", work, **fields)
         return web.Response(status=204)
 
-    def _audit(self, request: web.Request, action: str, **fields: object) -> None:
-        self._log.warning("admin_change", actor=request[_ACTOR], action=action, **fields)
+    async def _sessions(self, subject: str, device: str | None) -> list[Session]:
+        sessions = await self._service.sessions_of(subject)
+        return [session for session in sessions if device is None or session.device == device]
+
+    async def _end_device(self, subject: str, device: str) -> int:
+        sessions = await self._sessions(subject, device)
+        return sum([await self._service.end(session.sid, EndReason.ADMIN) for session in sessions])
+
+    async def _audited(self, request: web.Request, action: str, work: Awaitable[T], **target: object) -> T:
+        """Do it, and put it into the audit log: also what nobody could confirm, since that may hold all the same."""
+        is_confirmed = False
+        number: T | None = None
+        try:
+            number = await work
+            is_confirmed = True
+        finally:
+            fields = {"actor": request[_ACTOR], "action": action, **target, "ended": number, "confirmed": is_confirmed}
+            self._log.warning("admin_change", **fields)
+        return number
+
+
+def _device(request: web.Request) -> str | None:
+    """Return the device that is asked for. Raises MalformedGrantRequest: a misspelt word would end too much."""
+    if [name for name, _ in request.query.items()] not in ([], ["device"]):
+        raise MalformedGrantRequest("device is the only parameter, and comes once")
+    return request.query.get("device")
 
 
 def _guard(admission: Admission, log: Log) -> Middleware:
+    """Return what lets nobody pass who may not, not even to see what there is; and what makes refusals answers."""
+
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
@@ -121,8 +157,15 @@ def _guard(admission: Admission, log: Log) -> Middleware:
             response = await handler(request)
         except Refusal as refusal:
             response = _refused(refusal)
-        except web.HTTPException as error:
-            response = _refused(NoRoute(error.reason), status=error.status, allow=error.headers.get("Allow"))
+        except web.HTTPNotFound:
+            response = _refused(NoRoute("no such path"))
+        except web.HTTPMethodNotAllowed as error:
+            response = _refused(MethodNotAllowed("another method"))
+            response.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
+        except web.HTTPRequestEntityTooLarge:
+            response = _refused(OversizedBody(f"longer than {_BODY_BYTES} bytes"))
+        except web.RequestPayloadError as error:
+            response = _refused(MalformedGrantRequest(type(error).__name__))
         except Exception as error:  # noqa: BLE001 - fail closed, without a word of the request
             log.error("bug", place="admin", error=type(error).__name__)
             response = _refused(InternalError(type(error).__name__))
@@ -139,7 +182,8 @@ def _head(request: web.Request) -> InboundRequest:
     )
 
 
-def _refused(refusal: Refusal, *, status: int | None = None, allow: str | None = None) -> web.Response:
+def _refused(refusal: Refusal) -> web.StreamResponse:
     shown_face = face(refusal, _CHALLENGE, "-")
-    headers = dict(shown_face.headers) | ({"Allow": allow} if allow else {})
-    return web.Response(status=status or shown_face.status, headers=headers, body=shown_face.body)
+    response = web.Response(status=shown_face.status, body=shown_face.body)
+    response.headers.extend(shown_face.headers)
+    return response

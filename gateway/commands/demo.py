@@ -4,24 +4,25 @@ import argparse
 import asyncio
 import contextlib
 import os
-import shlex
-import shutil
 import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.app import Gateway
 from gateway.commands.serve import event_loop
-from gateway.commands.trying.files import AUDIENCE, ISSUER, JWKS, prepare
+from gateway.commands.trying.files import AUDIENCE, ISSUER, JWKS, KEYS, SESSIONS_ISSUER, STATE, USERS, prepare
+from gateway.commands.trying.lines import to_try
 from gateway.commands.trying.upstream import serve_sample_upstream
 from gateway.config.compile import CompileMistakes
 from gateway.config.load import load_config
 from gateway.config.mistakes import ConfigMistakes
+from gateway.mechanisms.base import BadSetting
 from gateway.model.upstream import Address
+from gateway.state.base import BadStore
 from gateway.tokens.signing import UnusableKey
 
 _HOST = "127.0.0.1"
@@ -37,6 +38,8 @@ class Demo:
     directory: Path
     gateway: Address
     ops: Address
+    state: str | None = None
+    """The URL of a store, where it is not to be a file in the directory."""
 
     def environment(self, upstream: Address) -> Mapping[str, str]:
         """Return the variables of the configuration."""
@@ -47,30 +50,38 @@ class Demo:
             "GATEWAY_ISSUER": ISSUER,
             "GATEWAY_AUDIENCE": AUDIENCE,
             "GATEWAY_DISCOVERY": "false",
-            "GATEWAY_JWKS_FILE": str((self.directory / JWKS).resolve()),
+            "GATEWAY_JWKS_FILE": self._file(JWKS),
+            "GATEWAY_SESSIONS_ISSUER": SESSIONS_ISSUER,
+            "GATEWAY_KEY_FILE": self._file(KEYS),
+            "GATEWAY_USERS_FILE": self._file(USERS),
+            "STATE_URL": self.state or f"sqlite:{self._file(STATE)}",
             "GATEWAY_LOG_FORMAT": "text",
         }
+
+    def _file(self, name: str) -> str:
+        return str((self.directory / name).resolve())
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = subparsers.add_parser(
         "demo",
         help="run a gateway with a sample upstream, to try it out",
-        description="Run a gateway with a sample upstream and keys made on the spot, and print what to try.",
+        description="Run a gateway with a sample upstream, keys and a user made on the spot, and print what to try. "
+        "STATE_URL in the environment puts the sessions into Redis.",
     )
     parser.add_argument("--port", type=int, default=8080, help="8080, or the next free one")
     parser.add_argument("--directory", type=Path, default=Path(".demo"), help="for keys and tokens; .demo if left out")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run until Ctrl-C. Exit status 1 if a file, a key, the configuration or an address cannot be used."""
+    """Run until Ctrl-C. Exit status 1 if a file, a key, the store, the configuration or an address cannot be used."""
     try:
         demo = _demo(arguments.port, arguments.directory)
         with asyncio.Runner(loop_factory=event_loop) as runner:
             runner.run(_run(demo))
     except KeyboardInterrupt:
         return 0
-    except (ConfigMistakes, CompileMistakes, UnusableKey, OSError) as error:
+    except (ConfigMistakes, CompileMistakes, UnusableKey, BadStore, BadSetting, OSError) as error:
         print(f"the demo cannot run: {error}", file=sys.stderr)
         return 1
     return 0
@@ -87,7 +98,8 @@ def _demo(port: int, directory: Path) -> Demo:
     if port not in (0, gateway):
         print(f"Port {port} is taken, so this is {gateway}.", flush=True)
     ops = _free_port(_OPS_PORT, besides=gateway)
-    return Demo(config_file(), directory, Address(_HOST, gateway), Address(_HOST, ops))
+    state = os.environ.get("STATE_URL") or None
+    return Demo(config_file(), directory, Address(_HOST, gateway), Address(_HOST, ops), state)
 
 
 def _free_port(first: int, besides: int | None = None) -> int:
@@ -108,62 +120,11 @@ async def _run(demo: Demo) -> None:
     upstream, address = await serve_sample_upstream()
     try:
         environment = demo.environment(address)
-        prepare(demo.directory, environment, int(time.time()))
+        password = prepare(demo.directory, environment, int(time.time()))
         loaded = load_config(demo.config, {**os.environ, **environment})
         async with Gateway(loaded.config, demo.config.parent):
-            print("\n".join(_to_try(demo)), flush=True)
+            lines = to_try(demo.config, demo.directory, demo.gateway, demo.ops, password)
+            print("\n".join(lines), flush=True)
             await stop.wait()
     finally:
         await upstream.cleanup()
-
-
-def _to_try(demo: Demo) -> Iterator[str]:
-    orders, directory = f"http://{demo.gateway}/api/orders", shlex.quote(str(demo.directory))
-    yield f"""
-The gateway listens on http://{demo.gateway}, before a sample upstream that answers with what it gets.
-Its configuration is {_near(demo.config)}; keys and tokens are in {demo.directory}.
-Paste these lines into another terminal, in the same directory:
-
-200: Alice may read. The upstream learns who she is, and never sees the forged X-User.
-  curl -i -H "X-User: root" -H "Authorization: Bearer $(cat {directory}/alice.token)" {orders}
-
-401: no token
-  curl -i {orders}
-
-401: an expired token
-  curl -i -H "Authorization: Bearer $(cat {directory}/expired.token)" {orders}
-
-403: Bob may read, but not write.
-  curl -i -X POST -H "Authorization: Bearer $(cat {directory}/bob.token)" {orders}
-
-200: health and metrics, on an address of their own
-  curl -i http://{demo.ops}/readyz
-  curl -i http://{demo.ops}/metrics
-
-Why was that refused?
-  (. {_sourced(directory)}/environment; {_program()} explain --config {shlex.quote(_near(demo.config))} \
---url {orders} --token - < {directory}/expired.token)
-
-Ctrl-C stops it.
-"""
-
-
-def _near(file: Path) -> str:
-    """Return a file's name as short as it can be written from here."""
-    with contextlib.suppress(ValueError):
-        return str(file.relative_to(Path.cwd()))
-    return str(file)
-
-
-def _sourced(directory: str) -> str:
-    """Return a path that the shell does not look for in PATH."""
-    return directory if "/" in directory else f"./{directory}"
-
-
-def _program() -> str:
-    """Return what another shell in this directory calls this program: no virtual environment needs to be active."""
-    program = Path(sys.argv[0])
-    if program.name == "__main__.py":
-        return f"{shlex.quote(_near(Path(sys.executable)))} -m gateway"
-    is_everywhere = sys.prefix == sys.base_prefix and shutil.which(program.name) is not None
-    return program.name if is_everywhere else shlex.quote(_near(program))

@@ -8,6 +8,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from gateway.commands.showing.reference import reference
 from gateway.config.schema import Config
+from gateway.model.upstream import Address
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -36,7 +37,12 @@ def json_schema() -> dict[str, Any]:
 
 
 class _Generator(GenerateJsonSchema):
-    """Leaves out titles that repeat names."""
+    """Leaves out titles that repeat names, and writes defaults as a file would."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
+
+    def encode_default(self, dft: Any) -> Any:
+        if isinstance(dft, Address):
+            return str(dft)
+        return sorted(dft) if isinstance(dft, frozenset) else super().encode_default(dft)

@@ -12,6 +12,8 @@ from gateway.app import Gateway
 from gateway.config.compile import CompileMistakes
 from gateway.config.load import load_config
 from gateway.config.mistakes import ConfigMistakes
+from gateway.mechanisms.base import BadSetting
+from gateway.state.base import BadStore
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -24,7 +26,8 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until SIGTERM or SIGINT, then drain. Exit status 1 for a configuration with mistakes or a taken address."""
+    """Serve until SIGTERM or SIGINT, then drain. Exit status 1 for a configuration with mistakes, a store that must
+    not be used, or a taken address."""
     try:
         loaded = load_config(arguments.config, os.environ)
     except ConfigMistakes as mistakes:
@@ -38,6 +41,9 @@ def run(arguments: argparse.Namespace) -> int:
         return 1
     except OSError as error:
         print(f"cannot start: {error.strerror or error}", file=sys.stderr)
+        return 1
+    except (BadStore, BadSetting) as error:
+        print(f"cannot start: {error}", file=sys.stderr)
         return 1
     return 0
 

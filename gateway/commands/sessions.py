@@ -1,25 +1,29 @@
-"""`gateway sessions list|end`: who is logged in, and ending it. Asks the store itself; gateways hear of it by the feed."""
+"""`gateway sessions list|end`: who is logged in, and ending it. Asks the store itself; gateways hear by the feed."""
 
 import argparse
 import asyncio
+import getpass
 import json
 import os
 import shutil
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from gateway.admin.app import shown
 from gateway.commands.showing.moments import moment
 from gateway.commands.showing.table import table
 from gateway.config.compile import CompileMistakes, compile_config
-from gateway.config.load import load_config
+from gateway.config.load import Loaded, load_config
 from gateway.config.mistakes import ConfigMistakes
 from gateway.engine.sessions import SessionService
 from gateway.mechanisms.base import offline_resources
 from gateway.model.errors import StoreUnavailable
 from gateway.model.session import EndReason, Session
-from gateway.state.base import BadStore, State
-from gateway.state.opening import open_state
+from gateway.state.base import BadStore
+from gateway.state.opening import StateSettings, open_state
+from gateway.telemetry.log import Log
 
 _HEADER = ("SESSION", "CLIENT", "DEVICE", "ADDRESS", "SINCE", "LAST USED")
 
@@ -32,51 +36,58 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="list the sessions of a subject")
+    listing.add_argument("--subject", required=True, help="whose sessions")
     ending = actions.add_parser("end", help="end sessions: their tokens stop working everywhere")
+    which = ending.add_mutually_exclusive_group(required=True)
+    which.add_argument("--subject", help="whose sessions")
+    which.add_argument("--session", help="the id of one session")
     for action in (listing, ending):
-        action.add_argument("--config", type=Path, default=Path("config.yaml"), help="config.yaml if left out")
-        action.add_argument("--subject", help="whose sessions")
         action.add_argument("--device", help="only those of this device")
+        action.add_argument("--config", type=Path, default=Path("config.yaml"), help="config.yaml if left out")
         action.add_argument("--json", action="store_true", help="print JSON")
-    ending.add_argument("--session", help="the id of one session")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit status 1 if the configuration or the store cannot be used, or there is nothing to end."""
-    if arguments.subject is None and getattr(arguments, "session", None) is None:
-        print("whose? give --subject" + (" or --session" if arguments.action == "end" else ""), file=sys.stderr)
+    if arguments.device is not None and arguments.subject is None:
+        print("--device goes with --subject", file=sys.stderr)
         return 2
     try:
         return asyncio.run(_run(arguments))
-    except (ConfigMistakes, CompileMistakes, BadStore) as error:
+    except (ConfigMistakes, BadStore) as error:
         print(error, file=sys.stderr)
     except StoreUnavailable as error:
-        print(f"the store cannot be used: {error}", file=sys.stderr)
+        print(f"the store did not answer, so nothing is certain; try again: {error}", file=sys.stderr)
     return 1
 
 
 async def _run(arguments: argparse.Namespace) -> int:
     loaded = load_config(arguments.config, os.environ)
-    directory = arguments.config.resolve().parent
     if loaded.config.state is None or loaded.config.sessions is None:
         print(f"{arguments.config} has no sessions", file=sys.stderr)
         return 1
-    state = open_state(loaded.config.state, directory)
+    async with _service(loaded, loaded.config.state, arguments.config.resolve().parent) as service:
+        if arguments.action == "list":
+            return await _list(arguments, service)
+        return await _end(arguments, service, Log(loaded.config.log))
+
+
+@asynccontextmanager
+async def _service(loaded: Loaded, settings: StateSettings, directory: Path) -> AsyncIterator[SessionService]:
+    """Open the store, and read what is revoked: it says which sessions are over, whatever their records say."""
+    resources = offline_resources(directory)
+    resources.state = state = open_state(settings, directory)
+    try:
+        service = compile_config(loaded.config, resources).sessions
+    except CompileMistakes as error:
+        raise loaded.mistakes(error) from error
+    assert service is not None
     try:
         await state.store.open()
-        reading = await state.feed.snapshot()
-        state.view.add(reading.revocations)
-        resources = offline_resources(directory)
-        resources.state = state
-        service = compile_config(loaded.config, resources).sessions
-        assert service is not None
-        return await (_list(arguments, service) if arguments.action == "list" else _end(arguments, service))
+        state.view.add((await state.feed.snapshot()).revocations)
+        yield service
     finally:
-        await _close(state)
-
-
-async def _close(state: State) -> None:
-    await state.store.close()
+        await state.store.close()
 
 
 async def _list(arguments: argparse.Namespace, service: SessionService) -> int:
@@ -100,7 +111,8 @@ def _row(session: Session) -> tuple[str, ...]:
     )
 
 
-async def _end(arguments: argparse.Namespace, service: SessionService) -> int:
+async def _end(arguments: argparse.Namespace, service: SessionService, log: Log) -> int:
+    """End what was chosen. It is noted on standard error as it is in the log of a gateway, for the admin API."""
     if arguments.session is not None:
         number = int(await service.end(arguments.session, EndReason.ADMIN))
     elif arguments.device is None:
@@ -108,8 +120,17 @@ async def _end(arguments: argparse.Namespace, service: SessionService) -> int:
     else:
         chosen = await _chosen(arguments, service)
         number = sum([await service.end(session.sid, EndReason.ADMIN) for session in chosen])
+    target = {name: getattr(arguments, name) for name in ("subject", "session", "device") if getattr(arguments, name)}
+    log.warning("admin_change", actor=f"command line:{_user()}", action="end_sessions", **target, ended=number)
     print(json.dumps({"ended": number}) if arguments.json else f"{number} ended")
     return 0 if number else 1
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's number without a name
+        return str(os.getuid())
 
 
 async def _chosen(arguments: argparse.Namespace, service: SessionService) -> list[Session]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gateway.config.compile_sessions import (
     ENDPOINTS,
+    checks_of_files,
     own_cookies,
     own_routes,
     own_tokens,
@@ -15,8 +16,8 @@ from gateway.config.compile_sessions import (
     token_digest,
 )
 from gateway.config.mistakes import SettingPath
-from gateway.config.sessions import resource_metadata_url
 from gateway.config.schema import Config, Cors, Listener, Rewrite, RouteSettings, UpstreamSettings, UpstreamTls
+from gateway.config.sessions import SessionsSettings, access_cookie, resource_metadata_url
 from gateway.engine.cors import CorsPolicy
 from gateway.engine.forwarding import Forwarding
 from gateway.engine.gatekeeper import Gatekeeper
@@ -25,6 +26,7 @@ from gateway.engine.inline_tokens import InlineTokens
 from gateway.engine.paths import host_pattern, path_pattern
 from gateway.engine.routes import IndistinguishableRoutes, Route, RouteTable
 from gateway.engine.sessions import SessionService
+from gateway.engine.token_cookies import AccessCookie
 from gateway.mechanisms.authenticators.issued import IssuedSettings
 from gateway.mechanisms.authenticators.jwt import JwtAuthenticator
 from gateway.mechanisms.base import BadSetting, Mutator, OwnTokens, Resources
@@ -111,7 +113,8 @@ def compile_config(config: Config, resources: Resources, endpoints_socket: Path 
         raise CompileMistakes(mistakes.found)
     parts.upstreams[ENDPOINTS] = UpstreamSpec(ENDPOINTS, (TargetAddress("http", Address(path=str(endpoints_socket))),))
     sessions = None if config.sessions is None else session_service(config.sessions, resources)
-    routes = RouteTable([_route(settings, config, parts) for settings in config.routes], own_routes(config))
+    own = own_routes(config, _cors(config.cors, config, None))
+    routes = RouteTable([_route(settings, config, parts) for settings in config.routes], own)
     forwarding = Forwarding(config.trusted_proxies, config.headers.request_id)
     return Snapshot(
         config=config,
@@ -123,7 +126,7 @@ def compile_config(config: Config, resources: Resources, endpoints_socket: Path 
             principal_type_header=config.headers.principal_type,
             degraded_header=config.headers.degraded,
             revocations=None if resources.state is None else resources.state.view,
-            inline=None if sessions is None else InlineTokens(sessions, forwarding),
+            inline=None if sessions is None else InlineTokens(sessions, forwarding, _own_access_cookie(config)),
         ),
         routes=routes,
         contract=_contract(config, routes),
@@ -168,10 +171,7 @@ def _build_parts(config: Config, resources: Resources, mistakes: _Mistakes) -> _
     if config.fetch.ca is not None:
         with mistakes.at("fetch", "ca"):
             control_tls(resources.directory / config.fetch.ca)
-    resources.own = None
-    if config.sessions is not None:
-        with mistakes.at("sessions"):
-            resources.own = own_tokens(config.sessions, resources)
+    resources.own = None if config.sessions is None else _own_tokens(config.sessions, resources, mistakes)
     for name, settings in config.authenticators.items():
         if isinstance(settings, IssuedSettings) and config.sessions is not None and resources.own is None:
             continue  # what is wrong with the sessions has been told
@@ -225,6 +225,17 @@ def _identity_key(config: Config, resources: Resources, mistakes: _Mistakes) -> 
     with mistakes.at("identity", "key_file"):
         return signing_key(resources.read(config.identity.key_file))
     return None
+
+
+def _own_tokens(settings: SessionsSettings, resources: Resources, mistakes: _Mistakes) -> OwnTokens | None:
+    """Return what verifies our own tokens. Looks also at what the endpoints are built from later."""
+    own = None
+    with mistakes.at("sessions"):
+        own = own_tokens(settings, resources)
+    for path, check in checks_of_files(settings, resources):
+        with mistakes.at("sessions", *path):
+            check()
+    return own
 
 
 def _upstream(name: str, settings: UpstreamSettings, resources: Resources) -> UpstreamSpec:
@@ -300,6 +311,10 @@ def _route(settings: RouteSettings, config: Config, parts: _Parts) -> Route:
         renew_below=_renew_below(settings, config),
         refresh_inline=settings.refresh_inline,
     )
+
+
+def _own_access_cookie(config: Config) -> AccessCookie | None:
+    return None if config.sessions is None else access_cookie(config.sessions)
 
 
 def _renew_below(settings: RouteSettings, config: Config) -> float:

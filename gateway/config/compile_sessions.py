@@ -1,25 +1,32 @@
 """The `sessions` section to what serves it: the keys, the service, the gateway's own routes."""
 
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from hashlib import sha256
-from pathlib import Path
 
+from gateway.config.mistakes import SettingPath
 from gateway.config.schema import Config
+from gateway.config.session_clients import secret_hashes
 from gateway.config.sessions import SessionsSettings, own_paths, public_clients, rules
+from gateway.engine.cors import CorsPolicy
 from gateway.engine.paths import path_pattern
 from gateway.engine.routes import Route
 from gateway.engine.sessions import SessionService
-from gateway.mechanisms.base import BadSetting, Credentials, OwnTokens, Resources
+from gateway.mechanisms.base import BadSetting, Credentials, FetchFailed, OwnTokens, Resources
+from gateway.mechanisms.fetch import Answer
 from gateway.mechanisms.key_file import read_key_file
+from gateway.tokens.issue import own_expectations
 from gateway.tokens.own_keys import BadKeyring, OwnKeys
-from gateway.tokens.verify import Expectations
+
+Check = Callable[[], object]
 
 ENDPOINTS = "gateway:endpoints"
 """The upstream that stands for the gateway's own routes. No configured name can hold a colon."""
 BODY_BYTES = 64 * 1024
 """The longest body that one of them takes."""
 
-_ALGORITHMS = frozenset({"EdDSA", "ES256", "ES384", "ES512", "RS256", "HS256"})
-_LONGEST = 2 * 86400.0
+_ALARM_SECRET = 32
+"""Bytes that the secret of alarms has at least: as many as the HMAC."""
 
 
 def own_tokens(settings: SessionsSettings, resources: Resources) -> OwnTokens:
@@ -28,13 +35,7 @@ def own_tokens(settings: SessionsSettings, resources: Resources) -> OwnTokens:
         keyring = read_key_file(resources.directory / settings.key_file, resources.clock)
     except BadKeyring as error:
         raise BadSetting(f"{settings.key_file} {error}", ("key_file",)) from error
-    expect = Expectations(
-        issuer=settings.issuer,
-        audiences=frozenset(settings.audiences),
-        algorithms=_ALGORITHMS,
-        required_claims=("iat", "jti", "client_id", "sid", "gen"),
-        max_lifetime=_LONGEST,
-    )
+    expect = own_expectations(settings.issuer, settings.audiences)
     return OwnTokens(OwnKeys(keyring), expect, resources.seen)
 
 
@@ -54,13 +55,38 @@ def session_service(settings: SessionsSettings, resources: Resources) -> Session
     )
 
 
-def own_routes(config: Config) -> list[Route]:
-    """Return the routes of the gateway itself."""
+def checks_of_files(settings: SessionsSettings, resources: Resources) -> Iterator[tuple[SettingPath, Check]]:
+    """Yield what raises BadSetting for a part of the endpoints that cannot be built later, and where that part is."""
+    for name, client in settings.clients.items():
+        yield (), partial(secret_hashes, name, client, resources.read)
+    if settings.login is not None and settings.login.users is not None:
+        users = settings.login.users
+        yield ("login", "users"), lambda: users.build(resources).close()
+    if settings.login is not None and settings.login.backend is not None:
+        yield ("login", "backend"), partial(settings.login.backend.build, resources, _no_post)
+    if settings.signup is not None:
+        yield ("signup",), partial(settings.signup.build, resources, _no_post)
+    yield (), partial(alarm_secret, settings, resources)
+
+
+def alarm_secret(settings: SessionsSettings, resources: Resources) -> bytes | None:
+    """Return the secret of alarms, without white space around it; None where there are none. Raises BadSetting."""
+    if settings.alarm is None:
+        return None
+    secret = resources.read(settings.alarm.secret_file, "alarm", "secret_file").strip()
+    if len(secret) < _ALARM_SECRET:
+        message = f"{settings.alarm.secret_file} holds less than {_ALARM_SECRET} bytes"
+        raise BadSetting(message, ("alarm", "secret_file"))
+    return secret
+
+
+def own_routes(config: Config, cors: CorsPolicy | None = None) -> list[Route]:
+    """Return the routes of the gateway itself. `cors` is for those that pages call; documents are for everybody."""
     routes = []
     if config.identity is not None:
-        routes.append(_own_route("identity_jwks", config.identity.jwks_path, ("GET",)))
-    if config.sessions is not None:
-        routes += [_own_route(own.id, own.path, None) for own in own_paths(config.sessions)]
+        routes.append(_own_route("identity_jwks", config.identity.jwks_path, ("GET",), None))
+    for own in () if config.sessions is None else own_paths(config.sessions):
+        routes.append(_own_route(own.id, own.path, None, cors if "POST" in own.methods else None))
     return routes
 
 
@@ -72,11 +98,6 @@ def own_cookies(config: Config) -> list[Credentials]:
     return [Credentials(cookies=frozenset({cookies.access.encode(), cookies.refresh.encode()}))]
 
 
-def key_file(config: Config, directory: Path) -> Path | None:
-    """Return the file of our own keys."""
-    return None if config.sessions is None else directory / config.sessions.key_file
-
-
 def token_digest(content: bytes) -> bytes:
     """Return the SHA-256 of the token in a file, without white space around it. Raises ValueError for a weak one."""
     token = content.strip()
@@ -85,7 +106,11 @@ def token_digest(content: bytes) -> bytes:
     return sha256(token).digest()
 
 
-def _own_route(name: str, path: str, methods: tuple[str, ...] | None) -> Route:
+async def _no_post(url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float, max_bytes: int) -> Answer:
+    raise FetchFailed("no network call is made here")
+
+
+def _own_route(name: str, path: str, methods: tuple[str, ...] | None, cors: CorsPolicy | None) -> Route:
     return Route(
         id=f"gateway:{name}",
         path=path_pattern(path),
@@ -94,4 +119,5 @@ def _own_route(name: str, path: str, methods: tuple[str, ...] | None) -> Route:
         access="public",
         body_bytes=BODY_BYTES,
         is_own=True,
+        cors=cors,
     )

@@ -10,11 +10,18 @@ from itertools import chain
 from gateway.config.draft import Draft, Reference
 from gateway.config.mistakes import SettingPath, did_you_mean
 from gateway.config.schema import RouteSettings
+from gateway.config.session_contradictions import (
+    admin_without_sessions,
+    insecure_alarm,
+    insecure_session_issuer,
+    sessions_without_state,
+)
 from gateway.config.token_contradictions import (
     headers_of_new_tokens,
     new_tokens_that_nobody_makes,
     new_tokens_that_nobody_takes,
     refresh_tokens_that_are_never_taken,
+    renewals_that_look_like_theft,
     revocation_without_state,
 )
 from gateway.engine.paths import path_pattern
@@ -215,33 +222,6 @@ def repeated_addresses(draft: Draft) -> Iterator[Contradiction]:
         yield ("admin", "address"), f"{address} is already the address of {taken[address]}; it needs one of its own"
 
 
-def sessions_without_state(draft: Draft) -> Iterator[Contradiction]:
-    if draft.config.sessions is not None and draft.config.state is None and "state" not in draft.broken:
-        yield ("sessions",), "sessions are kept somewhere: configure state, for example {url: sqlite:state/gateway.db}"
-
-
-def admin_without_sessions(draft: Draft) -> Iterator[Contradiction]:
-    if draft.config.admin is not None and draft.config.sessions is None and "sessions" not in draft.broken:
-        yield ("admin",), "the admin API is about sessions; configure sessions"
-
-
-def insecure_session_issuer(draft: Draft) -> Iterator[Contradiction]:
-    if "http_issuer" in draft.config.insecure or "insecure" in draft.broken or draft.config.sessions is None:
-        return
-    if draft.config.sessions.issuer.startswith("http:"):
-        message = "anybody could pose as the issuer; write https://, or accept it: insecure: [http_issuer]"
-        yield ("sessions", "issuer"), message
-
-
-def insecure_alarm(draft: Draft) -> Iterator[Contradiction]:
-    alarm = None if draft.config.sessions is None else draft.config.sessions.alarm
-    if alarm is None or "http_alarm" in draft.config.insecure or "insecure" in draft.broken:
-        return
-    if alarm.url.startswith("http:") and not alarm.url.startswith(("http://127.0.0.1", "http://localhost")):
-        message = "anybody on the way could read alarms; write https://, or accept it: insecure: [http_alarm]"
-        yield ("sessions", "alarm", "url"), message
-
-
 _CHECKS: tuple[Callable[[Draft], Iterator[Contradiction]], ...] = (
     unknown_upstreams,
     unknown_authenticators,
@@ -261,6 +241,7 @@ _CHECKS: tuple[Callable[[Draft], Iterator[Contradiction]], ...] = (
     new_tokens_that_nobody_makes,
     new_tokens_that_nobody_takes,
     refresh_tokens_that_are_never_taken,
+    renewals_that_look_like_theft,
     headers_of_new_tokens,
     sessions_without_state,
     admin_without_sessions,

@@ -348,7 +348,7 @@ class RouteSettings(Settings):
     """What becomes of callers when the news of revocations is old; `revocation` of the configuration by default."""
     renew: Literal["never", "header"] = "never"
     """`header`: when one of the gateway's own access tokens has less than `sessions.access.renew_below` of its life
-    left, the answer carries a new one in `X-Access-Token`."""
+    left, the answer carries a new one in `X-Access-Token`; in `sessions.cookies.access` if it came in that cookie."""
     refresh_inline: bool = False
     """Take a refresh token in `Authorization` in place of an access token: exchange it, go on with the new access
     token, and answer with the new pair in `X-Access-Token` and `X-Refresh-Token`."""

@@ -1,10 +1,13 @@
 """The applications that may use the gateway's own endpoints."""
 
 import re
+from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from gateway.mechanisms.base import BadSetting
 from gateway.mechanisms.logins.hashes import UnusableHash, read_hash
 from gateway.model.settings import FilePath, Settings
 
@@ -46,6 +49,18 @@ def secret_hashes_in(content: bytes) -> tuple[str, ...]:
     if not hashes:
         raise ValueError("holds no hash")
     return hashes
+
+
+def secret_hashes(name: str, client: "ClientSettings", read: Callable[[Path], bytes]) -> tuple[str, ...]:
+    """Return all hashes of a client's secrets. `read` gives the content of a file. Raises BadSetting."""
+    if client.secret_file is None:
+        return client.secret_hashes
+    try:
+        return client.secret_hashes + secret_hashes_in(read(client.secret_file))
+    except BadSetting as error:
+        raise BadSetting(str(error), ("clients", name, "secret_file")) from error
+    except ValueError as error:
+        raise BadSetting(f"{client.secret_file}: {error}", ("clients", name, "secret_file")) from error
 
 
 class MaySettings(Settings):

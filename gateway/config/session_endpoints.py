@@ -96,6 +96,8 @@ class CookieSettings(Settings):
     """`SameSite` of both."""
     access_cookie: bool = True
     """Put the access token into a cookie as well. Otherwise it stands in the body, for scripts to keep in memory."""
+    refresh_cookie: bool = True
+    """Put the refresh token into a cookie. Otherwise it stands in the body, for the page to keep and to send."""
     origins: frozenset[Origin] = frozenset()
     """Origins whose pages may send requests with the refresh cookie: `https://app.example.com`. Pages of the gateway's
     own origin may anyway, where the browser says so (`Sec-Fetch-Site: same-origin`)."""
@@ -106,6 +108,8 @@ class CookieSettings(Settings):
             raise ValueError("the two cookies need different names")
         if self.refresh.startswith("__Host-") and self.refresh_path != "/":
             raise ValueError("a cookie whose name begins with __Host- has the path /: set refresh_path: /")
+        if not (self.access_cookie or self.refresh_cookie):
+            raise ValueError("without access_cookie and refresh_cookie nothing is in a cookie; write answer: json")
         return self
 
 
@@ -129,10 +133,19 @@ class ResourceSettings(Settings):
         return self
 
 
+def _webhook(value: str) -> str:
+    parts = urlsplit(value)
+    if not parts.hostname or parts.port == 0 or "#" in value:
+        raise ValueError("is not the URL of a webhook; write https://hooks.example.com/gateway")
+    if parts.username is not None:
+        raise ValueError("must not contain credentials")
+    return value
+
+
 class AlarmSettings(Settings):
     """A signed POST to a webhook whenever a session ends as stolen."""
 
-    url: Annotated[str, Field(pattern=r"^https?://[!-~]+$")]
+    url: Annotated[str, Field(pattern=r"^https?://[!-~]+$"), AfterValidator(_webhook)]
     """Where to."""
     secret_file: FilePath
     """A file with the secret of the signature: at least 32 bytes."""

@@ -18,6 +18,7 @@ from gateway.config.session_endpoints import (
     plain_path,
 )
 from gateway.engine.session_rules import AccessRules, ExchangeRules, LimitRules, RefreshRules, SessionRules
+from gateway.engine.token_cookies import AccessCookie
 from gateway.mechanisms.logins import BackendLoginSettings, SlowingSettings, UsersFileSettings
 from gateway.model.settings import FilePath, Settings
 
@@ -146,8 +147,21 @@ class SessionsSettings(Settings):
         return self
 
     @model_validator(mode="after")
+    def _refresh_token_outside_of_cookies(self) -> Self:
+        if self.cookies.refresh_cookie:
+            return self
+        if self.redirects:
+            raise ValueError("redirects carry tokens in cookies only: they need cookies.refresh_cookie")
+        if self.exchange.wants_access and self.cookies.access_cookie:
+            raise ValueError(
+                "no page can send the access token of its cookie beside a refresh token in the body, as "
+                f"exchange.access_token: {self.exchange.access_token} wants it; set cookies.refresh_cookie"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _refresh_cookie_reaches_its_endpoints(self) -> Self:
-        if "cookies" not in (self.answer.login, self.answer.refresh):
+        if "cookies" not in (self.answer.login, self.answer.refresh) or not self.cookies.refresh_cookie:
             return self
         for name in ("refresh", "logout"):
             path = getattr(self.endpoints, name)
@@ -170,6 +184,12 @@ class OwnRoute(NamedTuple):
 def rules(settings: SessionsSettings) -> SessionRules:
     """Return the rules of sessions that a configuration sets."""
     return SessionRules(settings.access, settings.refresh, settings.exchange, settings.limit, settings.binding)
+
+
+def access_cookie(settings: SessionsSettings) -> AccessCookie:
+    """Return the cookie of access tokens."""
+    cookies = settings.cookies
+    return AccessCookie(cookies.access, cookies.same_site, outlives_token=settings.exchange.wants_access)
 
 
 def public_clients(settings: SessionsSettings) -> frozenset[str]:

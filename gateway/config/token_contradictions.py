@@ -62,6 +62,21 @@ def refresh_tokens_that_are_never_taken(draft: Draft) -> Iterator[Contradiction]
             yield path, "the refresh token comes alone, but sessions.exchange.access_token asks for an access token"
 
 
+def renewals_that_look_like_theft(draft: Draft) -> Iterator[Contradiction]:
+    """A client that lost the header with its renewed token exchanges while that token, which it never saw, is good."""
+    sessions = draft.config.sessions
+    if sessions is None or sessions.exchange.early == "allow":
+        return
+    outcome = "ended as stolen" if sessions.exchange.early == "theft" else "refused"
+    for index, route in draft.routes:
+        if route.renew != "never":
+            message = (
+                "a client that loses a renewed token would exchange while that is still good, and be "
+                f"{outcome}; renew goes with sessions.exchange.early: allow"
+            )
+            yield ("routes", index, "renew"), message
+
+
 def headers_of_new_tokens(draft: Draft) -> Iterator[Contradiction]:
     names = draft.config.headers
     for setting, header in (("access_token", names.access_token), ("refresh_token", names.refresh_token)):

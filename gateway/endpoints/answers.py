@@ -5,7 +5,9 @@ from typing import Any
 from aiohttp import web
 
 from gateway.config.session_endpoints import AnswerKind
+from gateway.config.sessions import access_cookie
 from gateway.endpoints.context import Endpoints
+from gateway.engine.token_cookies import cookie_line, refresh_age
 from gateway.model.session import Issued
 
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
@@ -21,7 +23,8 @@ def token_answer(
     in_body: dict[str, str] = {}
     if kind == "json" or (kind == "cookies" and not endpoints.settings.cookies.access_cookie):
         in_body["access_token"] = issued.access_token
-    if kind == "json" and refresh_token is not None:
+    is_refresh_in_body = kind == "json" or (kind == "cookies" and not endpoints.settings.cookies.refresh_cookie)
+    if is_refresh_in_body and refresh_token is not None:
         in_body["refresh_token"] = refresh_token
     response = web.json_response({**in_body, **body}, status=status, headers=NO_STORE)
     if kind == "headers":
@@ -47,31 +50,14 @@ def see_other(target: str) -> web.Response:
 
 
 def set_cookies(endpoints: Endpoints, response: web.StreamResponse, issued: Issued, refresh_token: str | None) -> None:
-    """Put a pair into cookies. Where an exchange wants the expired access token, its cookie lives as long as the
-    other."""
-    cookies, session = endpoints.settings.cookies, issued.session
-    refresh_age = max(0, session.expires_at - int(endpoints.clock()))
-    is_wanted_later = endpoints.settings.exchange.access_token in ("present", "bound")
+    """Put a pair into cookies, each token as far as the configuration has a cookie for it."""
+    cookies, now = endpoints.settings.cookies, endpoints.clock()
     if cookies.access_cookie:
-        response.set_cookie(
-            cookies.access,
-            issued.access_token,
-            max_age=refresh_age if is_wanted_later else issued.expires_in,
-            path="/",
-            secure=True,
-            httponly=True,
-            samesite=cookies.same_site.capitalize(),
-        )
-    if refresh_token is not None:
-        response.set_cookie(
-            cookies.refresh,
-            refresh_token,
-            max_age=refresh_age,
-            path=cookies.refresh_path,
-            secure=True,
-            httponly=True,
-            samesite=cookies.same_site.capitalize(),
-        )
+        response.headers.add("Set-Cookie", access_cookie(endpoints.settings).line(issued, now))
+    if cookies.refresh_cookie and refresh_token is not None:
+        age, path = refresh_age(issued, now), cookies.refresh_path
+        line = cookie_line(cookies.refresh, refresh_token, max_age=age, path=path, same_site=cookies.same_site)
+        response.headers.add("Set-Cookie", line)
 
 
 def clear_cookies(endpoints: Endpoints, response: web.StreamResponse) -> None:

@@ -105,7 +105,7 @@ def _elsewhere(endpoints: Endpoints | None) -> Middleware:
 
 def _closing(endpoints: Endpoints) -> Callable[[web.Application], Awaitable[None]]:
     async def close(_: web.Application) -> None:
-        endpoints.clients.close()
+        endpoints.close()
 
     return close
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from gateway.config.compile import Snapshot
-from gateway.config.schema import Config
 from gateway.config.sessions import SessionsSettings
 from gateway.endpoints.clients import Clients
 from gateway.endpoints.context import Answered, Endpoints
@@ -22,7 +21,7 @@ def build_endpoints(
     record: Callable[[Answered], None],
     failed: Callable[[BaseException], None],
 ) -> Endpoints | None:
-    """Return the endpoints; None without sessions. Raises BadSetting. Call `close` at the end."""
+    """Return the endpoints; None without sessions. Raises BadSetting. Who serves them closes them."""
     config = snapshot.config
     settings, state = config.sessions, resources.state
     if settings is None or state is None or snapshot.sessions is None or snapshot.own is None:
@@ -44,15 +43,6 @@ def build_endpoints(
         request_id_header=config.headers.request_id,
         token_headers=(config.headers.access_token, config.headers.refresh_token),
     )
-
-
-def check_endpoints(config: Config, resources: Resources, post: Post) -> None:
-    """Raise BadSetting if the files of the endpoints cannot be used."""
-    if config.sessions is not None:
-        Clients(config.sessions.clients, resources.read).close()
-        for login in _logins(config.sessions, resources, post, lambda result: None):
-            if login is not None:
-                login.close()
 
 
 def _logins(

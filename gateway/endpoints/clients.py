@@ -13,10 +13,9 @@ from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
 
-from gateway.config.session_clients import ClientSettings, secret_hashes_in
+from gateway.config.session_clients import ClientSettings, secret_hashes
 from gateway.endpoints.forms import Parameters
 from gateway.endpoints.secret_checks import SecretChecks
-from gateway.mechanisms.base import BadSetting
 from gateway.model.errors import InvalidClient, MalformedGrantRequest
 
 
@@ -42,7 +41,7 @@ class Clients:
     def __init__(self, settings: Mapping[str, ClientSettings], read: Callable[[Path], bytes]) -> None:
         """`read` gives the content of a file named in the settings. Raises BadSetting."""
         self._clients = {name: Client(name, client) for name, client in settings.items()}
-        self._checks = SecretChecks({name: _hashes(name, client, read) for name, client in settings.items()})
+        self._checks = SecretChecks({name: secret_hashes(name, client, read) for name, client in settings.items()})
 
     def get(self, client_id: str) -> Client | None:
         return self._clients.get(client_id)
@@ -117,14 +116,3 @@ def bearer_token(request: web.Request) -> str | None:
 
 def _form_decoded(value: bytes) -> str:
     return unquote_to_bytes(value.replace(b"+", b" ")).decode("utf-8")
-
-
-def _hashes(name: str, client: ClientSettings, read: Callable[[Path], bytes]) -> tuple[str, ...]:
-    if client.secret_file is None:
-        return client.secret_hashes
-    try:
-        return client.secret_hashes + secret_hashes_in(read(client.secret_file))
-    except BadSetting as error:
-        raise BadSetting(str(error), ("clients", name, "secret_file")) from error
-    except ValueError as error:
-        raise BadSetting(f"{client.secret_file}: {error}", ("clients", name, "secret_file")) from error

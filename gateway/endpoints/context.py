@@ -27,7 +27,7 @@ REQUEST_ID = "X-Request-ID"
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """Event: an endpoint answered. `result` is `ok`, or the reason of a refusal;."""
+    """Event: an endpoint answered. `result` is `ok`, or the reason of a refusal."""
 
     endpoint: str
     status: int
@@ -76,6 +76,13 @@ class Endpoints:
         self._access = IssuedAuthenticator(
             "own", replace(own, seen=lambda sid, generation: None), own.expect.leeway, TokenCache(0, 0)
         )
+
+    def close(self) -> None:
+        """Let go of threads."""
+        self.clients.close()
+        for login in (self.login, self.signup):
+            if login is not None:
+                login.close()
 
     def holder(self, access_token: str) -> Principal:
         """Return whom one of our own access tokens is of. Raises InvalidToken; does not look at revocations."""

@@ -8,8 +8,9 @@ from gateway.endpoints.cross_site import is_foreign
 from gateway.endpoints.forms import read_any
 from gateway.endpoints.presented import PresentedTokens, presented_tokens
 from gateway.endpoints.redirects import requested_redirect
-from gateway.model.errors import InvalidToken
+from gateway.model.errors import InvalidToken, StoreUnavailable
 from gateway.model.session import EndReason
+from gateway.tokens.refresh_token import read_refresh_token
 
 
 async def logout(endpoints: Endpoints, request: web.Request) -> web.Response:
@@ -28,9 +29,15 @@ async def logout(endpoints: Endpoints, request: web.Request) -> web.Response:
 
 async def _end_one(endpoints: Endpoints, tokens: PresentedTokens) -> None:
     """End the session of either token: of a refresh token of any generation, of an access token even if expired."""
+    failure: StoreUnavailable | None = None
     for sid in {await _session_of_refresh(endpoints, tokens), _session_of_access(endpoints, tokens)} - {None}:
         assert sid is not None
-        await endpoints.service.end(sid, EndReason.LOGOUT)
+        try:
+            await endpoints.service.end(sid, EndReason.LOGOUT)
+        except StoreUnavailable as error:
+            failure = error
+    if failure is not None:
+        raise failure
 
 
 async def _end_all(endpoints: Endpoints, tokens: PresentedTokens) -> None:
@@ -38,10 +45,18 @@ async def _end_all(endpoints: Endpoints, tokens: PresentedTokens) -> None:
     subject = await _subject(endpoints, tokens)
     if subject is not None:
         await endpoints.service.end_subject(subject, EndReason.LOGOUT_ALL)
+    elif endpoints.view.has_unconfirmed():
+        raise StoreUnavailable("what was ended here before is not confirmed yet")
 
 
 async def _session_of_refresh(endpoints: Endpoints, tokens: PresentedTokens) -> str | None:
-    session = None if tokens.refresh is None else await endpoints.service.session_of(tokens.refresh)
+    """Return the session. While the store cannot say whether the MAC fits, the keyed checksum is proof enough to end it."""
+    if tokens.refresh is None:
+        return None
+    try:
+        session = await endpoints.service.session_of(tokens.refresh)
+    except StoreUnavailable:
+        return read_refresh_token(tokens.refresh, endpoints.own.keys.current, endpoints.settings.issuer).sid
     return None if session is None else session.sid
 
 

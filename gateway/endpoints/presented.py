@@ -31,7 +31,8 @@ def presented_tokens(endpoints: Endpoints, request: web.Request, parameters: Par
     if refresh is not None:
         return PresentedTokens(refresh, access)
     cookies = endpoints.settings.cookies
-    refresh_cookie, access_cookie = _cookie(request, cookies.refresh), _cookie(request, cookies.access)
+    refresh_cookie = _cookie(request, cookies.refresh) if cookies.refresh_cookie else None
+    access_cookie = _cookie(request, cookies.access)
     if refresh_cookie is None and (access is not None or access_cookie is None):
         return PresentedTokens(None, access)
     require_own_site(request, cookies.origins)

@@ -4,10 +4,11 @@ from aiohttp import web
 
 from gateway.endpoints.answers import token_answer
 from gateway.endpoints.context import Endpoints
+from gateway.endpoints.cross_site import is_foreign
 from gateway.endpoints.exchanging import exchange, requested_scope
 from gateway.endpoints.forms import read_any
 from gateway.endpoints.presented import presented_tokens
-from gateway.model.errors import MalformedGrantRequest, MissingCredentials
+from gateway.model.errors import CrossSiteRequest, MalformedGrantRequest, MissingCredentials
 
 
 async def refresh(endpoints: Endpoints, request: web.Request) -> web.Response:
@@ -18,6 +19,9 @@ async def refresh(endpoints: Endpoints, request: web.Request) -> web.Response:
         raise MissingCredentials("no refresh token: neither a body nor a cookie")
     if tokens.refresh is None:
         raise MalformedGrantRequest("refresh_token is missing or empty")
+    kind = "cookies" if tokens.in_cookies else endpoints.settings.answer.refresh
+    if kind == "cookies" and is_foreign(request, endpoints.settings.cookies.origins):
+        raise CrossSiteRequest("another site's page would put its own session into our cookies")
     issued = await exchange(
         endpoints,
         request,
@@ -26,4 +30,4 @@ async def refresh(endpoints: Endpoints, request: web.Request) -> web.Response:
         access_token=tokens.access,
         scope=requested_scope(parameters),
     )
-    return token_answer(endpoints, issued, "cookies" if tokens.in_cookies else endpoints.settings.answer.refresh)
+    return token_answer(endpoints, issued, kind)

@@ -6,6 +6,7 @@ from gateway.endpoints.answers import NO_STORE
 from gateway.endpoints.clients import Client
 from gateway.endpoints.context import Endpoints
 from gateway.endpoints.forms import read_form
+from gateway.engine.exchange import reached_limit
 from gateway.model.errors import InvalidClient, InvalidToken, UnauthorizedClient, UnsupportedTokenType, WrongClient
 from gateway.model.session import EndReason
 from gateway.tokens.jose import read_jws
@@ -34,20 +35,20 @@ async def _revoke_refresh_token(endpoints: Endpoints, token: str, client: Client
     if session is None:
         return
     _require_owner(endpoints, client, session.client_id)
-    if not endpoints.service.is_over(session, round((endpoints.clock() - _CLOCKS_APART) * 1000)):
+    if reached_limit(session, round((endpoints.clock() - _CLOCKS_APART) * 1000)) is None:
+        # Also if it is over already: the answer before may have been that this is not confirmed.
         await endpoints.service.end(session.sid, EndReason.REVOKED)
 
 
 async def _revoke_access_token(endpoints: Endpoints, token: str, client: Client | None) -> None:
-    """What is not good any more, or never was, needs no revocation; what is not ours cannot get one."""
+    """What has expired, or never was good, needs no revocation; what is not ours cannot get one."""
     try:
         holder = endpoints.holder(token)
     except InvalidToken as error:
         _refuse_foreign(endpoints, token, error)
         return
     _require_owner(endpoints, client, holder.client_id)
-    if not endpoints.view.is_revoked(holder):
-        await endpoints.service.revoke_token(holder.claims)
+    await endpoints.service.revoke_token(holder.claims)
 
 
 def _require_owner(endpoints: Endpoints, client: Client | None, owner_id: str | None) -> None:

@@ -189,11 +189,15 @@ class Ending:
         return Revocation(Level.SESSION, session_mark(sid), FOREVER, until, now_ms)
 
     def _cut_off_at(self, level: Level, issuer: str, name: str, now_ms: int) -> Revocation:
-        """Void until the end of this second. It is remembered as long as a session could last that it ends."""
+        """Void until the end of this second; a single session or token for good.
+
+        It is remembered as long as a session could last that it ends.
+        """
         now = now_ms // 1000
+        before = FOREVER if level in (Level.SESSION, Level.TOKEN) else now + 1
         longest = self._rules.refresh.absolute
         until = FOREVER if longest is None else now + int(max(longest, 86400)) + REMEMBERED
-        return Revocation(level, mark(level, issuer, name), now + 1, until, now_ms)
+        return Revocation(level, mark(level, issuer, name), before, until, now_ms)
 
 
 def change(session: Session) -> Change:

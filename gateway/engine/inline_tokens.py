@@ -12,6 +12,7 @@ from typing import NamedTuple
 from gateway.engine.forwarding import Forwarding
 from gateway.engine.routes import Route
 from gateway.engine.sessions import Exchange, SessionService
+from gateway.engine.token_cookies import AccessCookie
 from gateway.mechanisms.sources import AuthorizationHeader
 from gateway.model.decision import Pending
 from gateway.model.errors import InvalidGrant, Refusal, RefusedRefreshToken, Unavailable
@@ -34,9 +35,11 @@ class _Recent(NamedTuple):
 class InlineTokens:
     """Asks the sessions for new tokens, in the name of a request."""
 
-    def __init__(self, sessions: SessionService, forwarding: Forwarding) -> None:
+    def __init__(self, sessions: SessionService, forwarding: Forwarding, cookie: AccessCookie | None = None) -> None:
+        """`cookie` is our own: where an access token came in it, so does the new one."""
         self._sessions = sessions
         self._forwarding = forwarding
+        self._cookie = cookie
         self._recent: dict[tuple[str, int], _Recent] = {}
 
     # --- a refresh token in place of an access token
@@ -80,15 +83,27 @@ class InlineTokens:
         generation = sid, number
         recent = self._recent.get(generation)
         if recent is not None and monotonic() < recent.until:
-            request.issued = recent.issued
+            self._give(route, request, recent.issued, now)
             return None
-        return Pending(partial(self._renew, request, generation))
+        return Pending(partial(self._renew, route, request, generation, now))
 
-    async def _renew(self, request: InboundRequest, generation: tuple[str, int]) -> None:
+    async def _renew(self, route: Route, request: InboundRequest, generation: tuple[str, int], now: float) -> None:
         try:
-            request.issued = await self._sessions.renew(*generation)
+            issued = await self._sessions.renew(*generation)
         except Unavailable:
-            request.issued = None
+            issued = None
+        self._give(route, request, issued, now)
         if len(self._recent) >= _MOST:
             self._recent.clear()
-        self._recent[generation] = _Recent(request.issued, monotonic() + _REMEMBERED)
+        self._recent[generation] = _Recent(issued, monotonic() + _REMEMBERED)
+
+    def _give(self, route: Route, request: InboundRequest, issued: Issued | None, now: float) -> None:
+        """Let the answer carry a new access token: where the old one came in our cookie, in it again, for no script."""
+        request.issued = issued
+        if issued is not None and self._cookie is not None and _came_in(self._cookie, route, request):
+            request.issued_cookie = self._cookie.line(issued, now)
+
+
+def _came_in(cookie: AccessCookie, route: Route, request: InboundRequest) -> bool:
+    used = next((source for source in route.sources if source.find(request) is not None), None)
+    return used is not None and used.credentials.cookies == {cookie.name.encode()}

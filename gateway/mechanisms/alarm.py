@@ -9,6 +9,7 @@ import asyncio
 import hmac
 import json
 from collections import Counter, deque
+from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from typing import Any
 
@@ -17,9 +18,11 @@ from gateway.mechanisms.fetch import Post
 from gateway.model.clock import Clock
 from gateway.model.session import SessionOver
 
-_ATTEMPTS = 5
-_FIRST_PAUSE = 1.0
-_MOST = 1000
+ATTEMPTS = 5
+FIRST_PAUSE = 1.0
+"""Seconds between the first two attempts; each pause is twice the one before."""
+MOST = 1000
+"""How many may wait."""
 
 _TIMEOUT = 5.0
 _ANSWER_BYTES = 64 * 1024
@@ -28,18 +31,26 @@ _ANSWER_BYTES = 64 * 1024
 class Alarms:
     """`results` counts `ok`, `failed` and `dropped`."""
 
-    def __init__(self, url: str, secret: bytes, post: Post, clock: Clock) -> None:
-        self.results: Counter[str] = Counter()
+    def __init__(
+        self,
+        url: str,
+        secret: bytes,
+        post: Post,
+        clock: Clock,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.results = Counter(ok=0, failed=0, dropped=0)
         self._url = url
         self._secret = secret
         self._post = post
         self._clock = clock
+        self._sleep = sleep
         self._waiting: deque[bytes] = deque()
         self._has_news = asyncio.Event()
 
     def send(self, event: SessionOver) -> None:
         """Put an alarm into the queue; the oldest is dropped when it is full."""
-        if len(self._waiting) >= _MOST:
+        if len(self._waiting) >= MOST:
             self._waiting.popleft()
             self.results["dropped"] += 1
         self._waiting.append(_body(event))
@@ -49,15 +60,15 @@ class Alarms:
         """Send what is in the queue, for ever."""
         while True:
             await self._has_news.wait()
-            self._has_news.clear()
             while self._waiting:
                 self.results[await self._sent(self._waiting.popleft())] += 1
+            self._has_news.clear()
 
     async def _sent(self, body: bytes) -> str:
-        pause = _FIRST_PAUSE
-        for attempt in range(_ATTEMPTS):
+        pause = FIRST_PAUSE
+        for attempt in range(ATTEMPTS):
             if attempt:
-                await asyncio.sleep(pause)
+                await self._sleep(pause)
                 pause *= 2
             try:
                 answer = await self._post(

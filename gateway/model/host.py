@@ -1,7 +1,7 @@
 """A host as requests name it, in one canonical form: lower case, without a trailing dot, IPv6 as in RFC 5952."""
 
 import re
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_address
 from typing import NamedTuple
 
 from gateway.model.errors import AmbiguousHost
@@ -36,6 +36,14 @@ def read_host(value: bytes) -> Host:
         raise AmbiguousHost("the Host header has an impossible port")
     lower = name.lower().decode()
     return Host(_ipv6(lower) if lower[0] == "[" else lower, port)
+
+
+def is_loopback(name: str) -> bool:
+    """Say whether a host of a URL is this one: `localhost`, or an address of the loopback."""
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"
 
 
 def _ipv6(literal: str) -> str:

@@ -30,6 +30,8 @@ class InboundRequest:
 
     issued: Issued | None = None
     """New tokens that were made on the way: the answer carries them, whatever it is."""
+    issued_cookie: str | None = None
+    """The `Set-Cookie` of the new access token, where the old one came in our own cookie."""
     exchange_refusal: Refusal | None = None
     """Why the refresh token that it carries was not exchanged."""
     is_renewal_tried = False

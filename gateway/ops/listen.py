@@ -5,6 +5,7 @@ and names its version; and it drops every limit when one keyword is misspelt. Bo
 """
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +23,19 @@ _LIMITS: dict[str, Any] = {
     # their connection.
     "keepalive_timeout": 20.0,
     "lingering_time": 0,
-    "max_line_size": 2048,
-    "max_field_size": 8192,
-    "max_headers": 64,
     "access_log": None,
 }
 
 
-async def serve_ops(app: web.Application, address: Address) -> web.AppRunner:
+async def serve_ops(
+    app: web.Application, address: Address, *, line_bytes: int = 2048, field_bytes: int = 8192, headers: int = 64
+) -> web.AppRunner:
     """Listen, and return the runner: `addresses` tells the port that was taken for port 0, `cleanup()` stops.
 
-    Raises OSError.
+    Bounds: `line_bytes` of the request line, `field_bytes` of one header, and so many `headers`. Raises OSError.
     """
     runner = _Runner(app, shutdown_timeout=_SHUTDOWN_SECONDS)
+    runner.limits = {**_LIMITS, "max_line_size": line_bytes, "max_field_size": field_bytes, "max_headers": headers}
     await runner.setup()
     try:
         await _site(runner, address).start()
@@ -52,14 +53,20 @@ def _site(runner: web.AppRunner, address: Address) -> web.BaseSite:
 
 
 class _Runner(web.AppRunner):
+    limits: Mapping[str, Any] = _LIMITS
+
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
-        return _Server(server.request_handler, request_factory=server.request_factory, handler_cancellation=True)
+        limited = _Server(server.request_handler, request_factory=server.request_factory, handler_cancellation=True)
+        limited.limits = self.limits
+        return limited
 
 
 class _Server(web.Server):
+    limits: Mapping[str, Any]
+
     def __call__(self) -> web.RequestHandler:
-        return _Connection(self, loop=asyncio.get_running_loop(), **_LIMITS)
+        return _Connection(self, loop=asyncio.get_running_loop(), **self.limits)
 
 
 class _Connection(web.RequestHandler):

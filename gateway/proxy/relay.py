@@ -280,8 +280,8 @@ class Relay:
         return head
 
     def _with_issued(self, lines: bytes) -> bytes:
-        issued = self.request.issued
-        return lines if issued is None else with_issued(lines, issued, self.snapshot.config.headers)
+        request = self.request
+        return lines if request.issued is None else with_issued(lines, request, self.snapshot.config.headers)
 
     def _answer_lines(self, *, is_old: bool) -> bytes:
         lines = b"Transfer-Encoding: chunked\r\n" if self._answer_framing is Framing.CHUNKED else b""
@@ -407,7 +407,7 @@ class Relay:
         cors = self.snapshot.cors if self.route is None else self.route.cors
         readable = cors.readable(self.request) if cors is not None else ()
         names = self.snapshot.config.headers
-        issued = issued_headers(self.request.issued, names)
+        issued = issued_headers(self.request, names)
         headers = (*shown.headers, (names.request_id, self.request_id), *issued, *readable)
         self._answer_ourselves(shown.status, headers, shown.body, closes=error.closes_connection)
 

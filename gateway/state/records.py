@@ -19,7 +19,6 @@ KEPT = 3600
 """Seconds for which a record is kept beyond its tokens: leeways, and the clock of a new primary."""
 
 _ALWAYS = {
-    "i": "sid",
     "v": "version",
     "u": "subject",
     "c": "client_id",
@@ -30,7 +29,6 @@ _ALWAYS = {
     "b": "created_at",
     "l": "last_used_at",
     "s": "scope",
-    "as": "access_scope",
     "rk": "refresh_kid",
     "sk": "signing_kid",
 }
@@ -50,6 +48,8 @@ def encode(session: Session) -> bytes:
     """Return the record of a session. Raises ValueError or TypeError for claims that JSON cannot express."""
     record: dict[str, Any] = {"f": FORMAT}
     record |= {name: getattr(session, field) for name, field in _ALWAYS.items()}
+    if session.access_scope != session.scope:
+        record["as"] = session.access_scope
     record["n"] = urlsafe_b64encode(session.salt).decode()
     for name, (field, absent) in _WHERE_THERE_IS_ONE.items():
         if (value := getattr(session, field)) != absent:
@@ -63,13 +63,10 @@ def encode(session: Session) -> bytes:
 def decode(record: bytes, sid: str) -> Session:
     """Return the session that was written down under `sid`. Raises StoreUnavailable if it cannot be read."""
     try:
-        session = _read(json.loads(record.decode("utf-8", "surrogatepass")))
+        return _read(json.loads(record.decode("utf-8", "surrogatepass")), sid)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         # No word of the record: what it says is nobody's business.
         raise StoreUnavailable(f"the record of session {sid} cannot be read: {type(error).__name__}") from None
-    if session.sid != sid:
-        raise StoreUnavailable(f"the record of session {sid} is that of another one")
-    return session
 
 
 def live_until(session: Session) -> int:
@@ -85,7 +82,7 @@ def kept_until(session: Session) -> int:
     return max(session.expires_at, session.access_expires_at) + KEPT
 
 
-def _read(record: Any) -> Session:
+def _read(record: Any, sid: str) -> Session:
     if record["f"] != FORMAT:
         raise _UnknownFormat
     fields = {field: record[name] for name, field in _ALWAYS.items()}
@@ -93,6 +90,8 @@ def _read(record: Any) -> Session:
         fields[field] = record.get(name, absent)
     ended = record.get("e")
     return Session(
+        sid=sid,
+        access_scope=record.get("as", record["s"]),
         **fields,
         salt=urlsafe_b64decode(record["n"]),
         ended=None if ended is None else End(EndReason(ended[0]), ended[1]),

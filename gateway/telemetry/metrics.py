@@ -126,6 +126,12 @@ METRICS = (
     Metric("gateway_sessions_opened_total", "counter", "Sessions opened"),
     Metric("gateway_sessions_ended_total", "counter", "Sessions ended before their time", ("reason",)),
     Metric("gateway_logins_total", "counter", "Logins: ok, or why one was refused", ("result",)),
+    Metric(
+        "gateway_endpoint_answers_total",
+        "counter",
+        "Answers of the gateway's own endpoints for sessions: ok, or why a request was refused",
+        ("endpoint", "result"),
+    ),
     Metric("gateway_alarms_total", "counter", "Alarms sent to the webhook: ok, failed or dropped", ("result",)),
     Metric(
         "gateway_revocation_staleness_seconds",

@@ -27,6 +27,7 @@ class SessionTally:
     exchanges: Counter[str] = field(default_factory=Counter)
     ended: Counter[str] = field(default_factory=Counter)
     logins: Counter[str] = field(default_factory=Counter)
+    answers: Counter[tuple[str, str]] = field(default_factory=Counter)
     repeat_ages: DurationTally = field(default_factory=lambda: DurationTally(REPEAT_AGES))
     opened: int = 0
     healed: int = 0
@@ -40,13 +41,17 @@ class SessionTally:
             case SessionOver():
                 self._over(event)
             case CutOff():
-                self.log.warning("tokens_cut_off", level=event.level, issuer=event.issuer, name=event.name)
+                self.log.warning("tokens_cut_off", what=event.level, issuer=event.issuer, name=event.name)
             case _:
                 assert_never(event)
 
     def login(self, result: str) -> None:
         """Count a login: `ok`, or the reason of a refusal."""
         self.logins[result] += 1
+
+    def answered(self, endpoint: str, result: str) -> None:
+        """Count an answer of an endpoint: `ok`, or the reason of a refusal, also before anything was exchanged."""
+        self.answers[endpoint, result] += 1
 
     def _opened(self, event: Opened) -> None:
         self.opened += 1

@@ -53,7 +53,7 @@ def own_expectations(issuer: str, audiences: Iterable[str], *, leeway: float = 5
         algorithms=frozenset({"EdDSA", "ES256", "RS256", "HS256"}),
         types=frozenset({TYPE}),
         leeway=leeway,
-        required_claims=("iat", "jti", "client_id", "sid", "gen"),
+        required_claims=("iat", "jti", "client_id", "sid", "gen", "auth_time"),
     )
 
 

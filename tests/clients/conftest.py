@@ -1,15 +1,25 @@
 """What real clients need: an upstream, gateways of their own, and the logs of these when a test fails."""
 
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.clients.processes import Fleet, echo_running, fleet
-
-MakeFleet = Callable[..., Fleet]
+from tests.clients.processes import (
+    SCOPE,
+    Fleet,
+    GatewayProcess,
+    echo_running,
+    fleet,
+    free_port,
+    make_house,
+    sessions,
+)
+from tests.trips.certificates import make_authority
 
 
 @pytest.fixture(scope="session")
@@ -19,15 +29,45 @@ def echo() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Keys and users, made once: processes take their time."""
+    directory = tmp_path_factory.mktemp("house") / "house"
+    make_house(directory)
+    return directory
+
+
+@dataclass(frozen=True)
+class Issuer:
+    """A gateway that real clients know as `url`, over TLS, with an authority of its own."""
+
+    url: str
+    ca: str
+    fleet: Fleet
+    gateway: GatewayProcess
+
+
+@pytest.fixture(scope="module")
+def issuer(tmp_path_factory: pytest.TempPathFactory, house: Path, echo: str) -> Iterator[Issuer]:
+    directory = tmp_path_factory.mktemp("issuer")
+    authority = make_authority(directory)
+    certificate, key = authority.issue("localhost")
+    port = free_port()
+    url = f"https://127.0.0.1:{port}"
+    resource = {"identifier": f"{url}/api", "scopes_supported": SCOPE.split()}
+    settings = {"sessions": {**sessions(url), "resource": resource}}
+    state = {"url": "sqlite:state.db", "timeout": 2}
+    with fleet(directory / "fleet", house, state, echo, issuer=url, changes=settings) as ships:
+        gateway = ships.start(port, tls={"certificate": str(certificate), "key": str(key)})
+        yield Issuer(url, str(authority.file), ships, gateway)
+
+
 @pytest.fixture
-def make_fleet(tmp_path: Path, echo: str) -> Iterator[MakeFleet]:
-    """Makes a fleet of gateways for one test: of a `state`, and the other fields of a Fleet."""
-    with ExitStack() as stack:
-
-        def make(state: dict[str, Any], upstream: str = echo, **options: Any) -> Fleet:
-            return stack.enter_context(fleet(tmp_path / "fleet", state, upstream, **options))
-
-        yield make
+def no_store(issuer: Issuer) -> Iterator[Callable[[], None]]:
+    """Nobody can write to the store until the function is called, or the test ends."""
+    with closing(sqlite3.connect(issuer.fleet.directory / "state.db", isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield lambda: connection.execute("ROLLBACK") if connection.in_transaction else None
 
 
 @pytest.hookimpl(wrapper=True)
@@ -35,6 +75,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
     """Show the logs of the gateways with a test that failed."""
     report = yield
     if report.failed:
-        found = [value for value in getattr(item, "funcargs", {}).values() if isinstance(value, Fleet)]
-        report.sections += [("Logs of gateways", each.logs()) for each in found]
+        used = getattr(item, "funcargs", {}).values()
+        fleets = [getattr(value, "fleet", value) for value in used]
+        report.sections += [("Logs of gateways", each.logs()) for each in fleets if isinstance(each, Fleet)]
     return report

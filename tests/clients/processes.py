@@ -1,32 +1,41 @@
 """Gateways as real processes: made with the commands that operators use, and gone when the tests are, however they end."""
 
-import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha1, sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from urllib.parse import quote_plus
 
 PASSWORD = "correct horse battery staple"
 SECRET = "a random secret, and of more than 32 characters"
+BACKEND = "Basic " + b64encode(f"backend:{quote_plus(SECRET)}".encode()).decode()
+"""How the client `backend` proves who it is."""
 ADMIN_TOKEN = "an-admin-token-of-32-characters-or-more"
 AUDIENCE = "https://api.example"
 SCOPE = "orders:read orders:write"
 
 PATIENCE = 30.0
 """Seconds for what must come about, on a machine that has other things to do."""
+
+LINES = 40
+"""Of a log are shown."""
 
 _SHELL = """
 log=$1; shift
@@ -113,11 +122,37 @@ class GatewayProcess:
         return int(output)
 
 
+def make_house(directory: Path) -> None:
+    """Make what gateways need, with the commands that operators use: keys, a user, a token of administrators."""
+    directory.mkdir()
+    run(directory, "keys", "create", "keys.json")
+    run(
+        *(directory, "users", "add", "users", "alice", "--password-stdin", "--algorithm", "scrypt"),
+        *("--scope", SCOPE),
+        typed=PASSWORD,
+    )
+    (directory / "admin-token").write_text(ADMIN_TOKEN)
+
+
+def run(directory: Path, *words: str, typed: str = "") -> str:
+    """Run a command of the gateway, and return what it prints."""
+    command = [sys.executable, "-m", "gateway", *words]
+    done = subprocess.run(
+        command, cwd=directory, input=typed, capture_output=True, text=True, check=False, env=_environment()
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 @dataclass
 class Fleet:
-    """Gateways that share keys, users and a store. The changes to their configuration are top-level sections."""
+    """Gateways that share keys, users and a store.
+
+    `house` is what make_house has made, `changes` are top-level sections of the configuration.
+    """
 
     directory: Path
+    house: Path
     state: Mapping[str, Any]
     upstream: str
     issuer: str = "https://gw.example"
@@ -125,28 +160,16 @@ class Fleet:
     gateways: list[GatewayProcess] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.directory.mkdir(parents=True, exist_ok=True)
-        self.run("keys", "create", "keys.json")
-        for name in ("alice", "bob"):
-            self.run(
-                *("users", "add", "users", name, "--password-stdin", "--algorithm", "scrypt", "--scope", SCOPE),
-                typed=PASSWORD,
-            )
-        (self.directory / "admin-token").write_text(ADMIN_TOKEN)
+        shutil.copytree(self.house, self.directory)  # with the modes of the files
 
-    def run(self, *words: str, typed: str = "") -> str:
+    def run(self, *words: str) -> str:
         """Run a command of the gateway in the directory, and return what it prints."""
-        command = [sys.executable, "-m", "gateway", *words]
-        done = subprocess.run(
-            command, cwd=self.directory, input=typed, capture_output=True, text=True, check=False, env=_environment()
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        return run(self.directory, *words)
 
-    def launch(self, **changes: Any) -> GatewayProcess:
-        """Start a gateway, and do not wait for it. `changes` are for it alone."""
+    def launch(self, port: int | None = None, **changes: Any) -> GatewayProcess:
+        """Start a gateway, and do not wait for it. `changes` are for it alone; `tls` is that of its listener."""
         name = f"gateway{len(self.gateways) + 1}"
-        ports = [free_port() for _ in range(3)]
+        ports = [port or free_port(), free_port(), free_port()]
         addresses = [f"127.0.0.1:{port}" for port in ports]
         config = {**self._config(*addresses), **self.changes, **changes}
         if "tls" in config:
@@ -154,7 +177,7 @@ class Fleet:
         file, log = self.directory / f"{name}.yaml", self.directory / f"{name}.log"
         file.write_text(json.dumps(config))  # JSON is YAML
         command = ["sh", "-c", _SHELL, "sh", str(log), sys.executable, "-m", "gateway", "serve", str(file)]
-        shell = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_environment())
+        shell = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=_environment())
         assert shell.stdout is not None
         pid = int(shell.stdout.readline())
         scheme = "https" if "tls" in config["listen"][0] else "http"
@@ -163,8 +186,8 @@ class Fleet:
         self.gateways.append(gateway)
         return gateway
 
-    def start(self, **changes: Any) -> GatewayProcess:
-        return self.launch(**changes).until_ready()
+    def start(self, port: int | None = None, **changes: Any) -> GatewayProcess:
+        return self.launch(port, **changes).until_ready()
 
     def pair(self) -> tuple[GatewayProcess, GatewayProcess]:
         """Start two at the same time."""
@@ -176,7 +199,9 @@ class Fleet:
             gateway.kill()
 
     def logs(self) -> str:
-        return "\n".join(f"--- {each.name}\n{each.text()}" for each in self.gateways)
+        """Return the last lines of all logs."""
+        tails = {each.name: "\n".join(each.text().splitlines()[-LINES:]) for each in self.gateways}
+        return "\n".join(f"--- {name}\n{tail}" for name, tail in tails.items())
 
     def _config(self, address: str, ops: str, admin: str) -> dict[str, Any]:
         return {
@@ -208,7 +233,7 @@ class Fleet:
 
 def sessions(issuer: str) -> dict[str, Any]:
     """Return the section `sessions`: a client of every kind."""
-    hashed = ["sha256:" + hashlib.sha256(SECRET.encode()).hexdigest()]
+    hashed = ["sha256:" + sha256(SECRET.encode()).hexdigest()]
     return {
         "issuer": issuer,
         "audiences": [AUDIENCE],
@@ -232,10 +257,21 @@ def sessions(issuer: str) -> dict[str, Any]:
     }
 
 
+def opened(url: str, ca: str | None = None, **more: str) -> dict[str, Any]:
+    """Open a session for alice as a backend does: quicker than a login, which hashes a password."""
+    body = {"sub": "alice", "client_id": "web", "scope": SCOPE, **more}
+    headers = {"Authorization": BACKEND, "Content-Type": "application/json"}
+    request = urllib.request.Request(f"{url}/auth/sessions", json.dumps(body).encode(), headers)
+    context = None if ca is None else ssl.create_default_context(cafile=ca)
+    with urllib.request.urlopen(request, timeout=PATIENCE, context=context) as response:
+        tokens: dict[str, Any] = json.load(response)
+        return tokens
+
+
 @contextmanager
-def fleet(directory: Path, state: Mapping[str, Any], upstream: str, **options: Any) -> Iterator[Fleet]:
+def fleet(directory: Path, house: Path, state: Mapping[str, Any], upstream: str, **options: Any) -> Iterator[Fleet]:
     """Give a fleet without gateways. Those that are started end with it."""
-    ships = Fleet(directory, state, upstream, **options)
+    ships = Fleet(directory, house, state, upstream, **options)
     try:
         yield ships
     finally:
@@ -255,17 +291,31 @@ def free_port() -> int:
 
 
 class _Echo(BaseHTTPRequestHandler):
-    """Answers with the headers that it got."""
+    """Answers with the headers that it got, and greets WebSockets."""
 
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
+        if self.headers.get("Upgrade") == "websocket":
+            return self._greet()
         body = json.dumps({name.lower(): value for name, value in self.headers.items()}).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def _greet(self) -> None:
+        """Accept a WebSocket, say hello, and listen until it is closed."""
+        accept = sha1((self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()
+        self.send_response(101)
+        self.send_header("Connection", "Upgrade")
+        self.send_header("Upgrade", "websocket")
+        self.send_header("Sec-WebSocket-Accept", b64encode(accept).decode())
+        self.end_headers()
+        self.wfile.write(b"\x81\x05hello")
+        self.rfile.read()
+        self.close_connection = True
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""

@@ -82,6 +82,14 @@ def test_every_link_leads_to_a_heading() -> None:
         "| `upstreams.<name>.tls.verify` | true/false | `true` |",
         "| `routes[].rewrite.replace_prefix` | list of text and text | none |",
         "| `trusted_proxies` | list of text | `[]` |",
+        "| `admin.address` | text | `127.0.0.1:9091` |",
+        "| `sessions.refresh.idle` | duration | `7d` |",
+        "| `sessions.scope` | text | empty |",
+        "| `sessions.clients.<name>.grants` | list of `refresh_token` | `[refresh_token]` |",
+        "| `authenticators` | mapping of names to [`type: jwt`](#authenticatorsname-with-type-jwt) or "
+        "[`type: issued`](#authenticatorsname-with-type-issued) |",
+        "## `authenticators.<name>` with `type: issued`",
+        "## `routes[].require[]` with `scopes`",
     ],
 )
 def test_types_and_defaults_are_in_plain_words(row: str) -> None:

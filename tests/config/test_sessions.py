@@ -167,6 +167,15 @@ def test_the_refresh_cookie_must_reach_its_endpoints(changes: dict[str, Any]) ->
     settings(answer={"login": "cookies"}, endpoints={"logout": None})
 
 
+def test_without_its_cookie_the_refresh_token_stands_in_bodies_only() -> None:
+    cookies = {"refresh_cookie": False}
+    settings(answer={"login": "cookies"}, cookies=cookies, endpoints={"refresh": "/refresh"})
+    assert "write answer: json" in mistake(cookies={"access_cookie": False, "refresh_cookie": False})
+    assert "need cookies.refresh_cookie" in mistake(cookies=cookies, redirects=["/home"])
+    assert "set cookies.refresh_cookie" in mistake(cookies=cookies, exchange={"access_token": "bound"})
+    settings(cookies={**cookies, "access_cookie": True})
+
+
 @pytest.mark.parametrize("path", ["auth", "/auth/**", "/auth/{x}", "/a/../b", "//auth", "/auth?x", "/a%2fb"])
 def test_an_endpoint_has_a_plain_path(path: str) -> None:
     assert "endpoints" in mistake(endpoints={"token": path})

@@ -80,3 +80,10 @@ def test_headers_of_the_gateway_mean_one_thing(headers: dict[str, str], place: s
 def test_a_route_that_looks_at_no_token_or_forwards_it_makes_none(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"public route|never reaches an upstream"):
         Config.model_validate(config(routes=in_route(**settings)))
+
+
+@pytest.mark.parametrize("early", ["reject", "theft"])
+def test_a_client_that_lost_a_renewed_token_is_no_thief(early: str) -> None:
+    eager = {**WITH_SESSIONS, "sessions": {**SESSIONS, "exchange": {"early": early}}}
+    assert places(**eager, routes=in_route(renew="header", **OWN)) == ["routes[0].renew"]
+    assert places(**eager, routes=in_route(**OWN)) == []

@@ -100,14 +100,13 @@ async def test_a_session_that_is_over_leaves_no_cookies_behind(running: Running)
     assert "__Secure-refresh" in response.cookies
 
 
-async def test_another_site_cannot_have_the_cookies_cleared(running: Running) -> None:
+async def test_another_site_cannot_have_the_cookies_cleared(start: Start) -> None:
+    running = await start()
     form = {"refresh_token": "junk"}
-    response = await running.post("/auth/refresh", form, headers={"Origin": "https://evil.example"})
-    assert response.status == 401
-    assert "Set-Cookie" not in response.headers
-    response = await running.post("/auth/logout", form, headers={"Origin": "https://evil.example"})
-    assert response.status == 204
-    assert "Set-Cookie" not in response.headers
+    for path, status in (("/auth/refresh", 401), ("/auth/logout", 204)):
+        response = await running.post(path, form, headers={"Origin": "https://evil.example"})
+        assert response.status == status
+        assert "Set-Cookie" not in response.headers
 
 
 async def test_another_site_cannot_log_somebody_in(running: Running) -> None:
@@ -115,6 +114,16 @@ async def test_another_site_cannot_log_somebody_in(running: Running) -> None:
     response = await running.post("/auth/login", ALICE, headers={"Origin": "https://evil.example"})
     assert (response.status, await error_of(response)) == (403, "access_denied")
     assert "Set-Cookie" not in response.headers
+
+
+async def test_another_site_cannot_put_its_own_session_into_our_cookies(running: Running) -> None:
+    """The same attack with the attacker's refresh token in a form."""
+    form = {"refresh_token": (await jar(running))["__Secure-refresh"]}
+    response = await running.post("/auth/refresh", form, headers={"Origin": "https://evil.example"})
+    assert (response.status, await error_of(response)) == (403, "access_denied")
+    assert "Set-Cookie" not in response.headers
+    assert (await running.session_of(form["refresh_token"])).generation == 1
+    assert "__Host-access" in (await running.post("/auth/refresh", form, headers={"Origin": APP})).cookies
 
 
 async def test_a_request_without_anything_must_log_in(running: Running) -> None:
@@ -147,6 +156,23 @@ async def test_the_access_token_can_stay_with_the_script(start: Start) -> None:
     assert set(await response.json()) == {"access_token", "token_type", "expires_in", "scope"}
     (line,) = cookie_lines(response)
     assert {"SameSite=Lax", "Path=/auth"} <= line
+
+
+async def test_the_refresh_token_can_stay_with_the_page(start: Start) -> None:
+    running = await start(**COOKIES | {"cookies": {"refresh_cookie": False, "origins": [APP]}})
+    response = await running.http.post("/auth/login", json=ALICE)
+    (line,) = cookie_lines(response)
+    assert {"HttpOnly", "Secure", "SameSite=Strict", "Path=/", "Max-Age=600"} <= line
+    body = await response.json()
+    assert set(body) == {"refresh_token", "token_type", "expires_in", "scope"}
+    response = await running.post("/auth/refresh", {"refresh_token": body["refresh_token"]}, headers=OWN)
+    assert set(response.cookies) == {"__Host-access"}
+    again = (await response.json())["refresh_token"]
+    assert again != body["refresh_token"]
+    assert (await refreshed(running, {"__Secure-refresh": again}, **OWN)).status == 401
+    response = await running.post("/auth/logout", {"refresh_token": again}, headers=OWN)
+    assert response.status == 204
+    assert (await running.exchange(again)).status == 400
 
 
 async def test_a_refresh_token_from_a_cookie_never_gets_into_a_body(start: Start) -> None:

@@ -1,6 +1,8 @@
 import pytest
 
+from gateway.model.errors import Unconfirmed
 from gateway.model.session import EndReason
+from gateway.state.sqlite import SqliteFeed, SqliteStore
 from tests.endpoints.running import Running, error_of
 
 
@@ -78,11 +80,57 @@ async def test_a_flag_that_is_neither_true_nor_false_is_refused(running: Running
         assert (response.status, await error_of(response)) == (400, "invalid_request")
 
 
-async def test_while_the_store_is_away_a_logout_holds_here_and_is_not_confirmed(running: Running) -> None:
+@pytest.mark.parametrize("names", [["refresh_token"], ["access_token"], ["refresh_token", "access_token"]])
+async def test_while_the_store_is_away_a_logout_holds_here_and_is_not_confirmed(
+    running: Running, names: list[str]
+) -> None:
     """C134"""
-    pair = await running.logged_in()
+    pair, other = await running.logged_in(), await running.logged_in()
     await running.store.close()
-    response = await running.post("/auth/logout", {"refresh_token": pair["refresh_token"]})
+    response = await running.post("/auth/logout", {name: pair[name] for name in names})
     assert response.status == 503
     assert "Retry-After" in response.headers
+    assert not running.is_good(pair["access_token"])
+    assert running.is_good(other["access_token"])
     await running.store.open()
+    assert await error_of(await running.exchange(pair["refresh_token"])) == "invalid_grant"
+
+
+async def test_while_the_store_is_away_each_of_two_sessions_is_ended(running: Running) -> None:
+    one, other = await running.logged_in(), await running.logged_in()
+    await running.store.close()
+    body = {"refresh_token": one["refresh_token"], "access_token": other["access_token"]}
+    assert (await running.post("/auth/logout", body)).status == 503
+    assert not running.is_good(one["access_token"])
+    assert not running.is_good(other["access_token"])
+    await running.store.open()
+
+
+async def test_while_the_store_is_away_junk_ends_nothing(running: Running) -> None:
+    pair = await running.logged_in()
+    await running.store.close()
+    token = pair["refresh_token"]
+    junk = token[:30] + ("B" if token[30] == "A" else "A") + token[31:]
+    assert (await running.post("/auth/logout", {"refresh_token": junk})).status == 204
+    assert running.is_good(pair["access_token"])
+    await running.store.open()
+
+
+@pytest.mark.parametrize("body", [{}, {"all": True}])
+async def test_a_logout_that_was_not_confirmed_is_not_done_when_it_is_asked_for_again(
+    running: Running, monkeypatch: pytest.MonkeyPatch, body: dict[str, object]
+) -> None:
+    pair = await running.logged_in()
+    running.later(1)
+    body = {"refresh_token": pair["refresh_token"], **body}
+
+    async def unconfirmed(*_: object, **__: object) -> bool:
+        raise Unconfirmed("no replica")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(SqliteStore, "commit", unconfirmed)
+        failing.setattr(SqliteFeed, "publish", unconfirmed)
+        for _ in range(2):
+            assert (await running.http.post("/auth/logout", json=body)).status == 503
+    assert not running.is_good(pair["access_token"])
+    assert await error_of(await running.exchange(pair["refresh_token"])) == "invalid_grant"

@@ -15,9 +15,11 @@ from gateway.engine.inline_tokens import InlineTokens
 from gateway.engine.routes import Route, RouteTable
 from gateway.engine.session_rules import AccessRules, ExchangeRules, SessionRules
 from gateway.engine.sessions import Opening, SessionService
+from gateway.engine.token_cookies import AccessCookie
 from gateway.mechanisms.authenticators.issued import IssuedAuthenticator, IssuedSettings
 from gateway.mechanisms.base import OwnTokens, offline_resources
 from gateway.mechanisms.policies import RequireScopes
+from gateway.mechanisms.sources import CookieSource
 from gateway.model.decision import Allow, Deny, Pending
 from gateway.model.errors import (
     InsufficientScope,
@@ -87,7 +89,7 @@ class Gate:
         self.authenticator: IssuedAuthenticator = IssuedSettings(type="issued").build("own", resources)
         sources = changes.pop("sources", (HEADER,))
         self.route: Route = route(sources=sources, authenticators=(self.authenticator,), **changes)
-        self.inline = InlineTokens(self.sessions, Forwarding((), "X-Request-ID"))
+        self.inline = InlineTokens(self.sessions, Forwarding((), "X-Request-ID"), AccessCookie("at", "strict"))
         self.keeper = Gatekeeper(
             RouteTable([self.route]),
             lambda: self.now,
@@ -272,6 +274,33 @@ async def test_an_access_token_that_nears_its_end_is_renewed(start: Start) -> No
     assert old.issued.refresh_token is None
     assert old.issued.expires_in == 600
     assert old.issued.session.generation == 1
+
+
+async def test_what_came_in_our_own_cookie_is_renewed_in_it(start: Start) -> None:
+    gate = await start(renew_below=0.2, sources=(COOKIE, HEADER), allow_several_credentials=True)
+    issued = await gate.log_in()
+    gate.later(590)
+    cookie = f"Cookie: at={issued.access_token}"
+    for asked, is_in_cookie in (
+        (request(cookie), True),
+        (request(cookie, f"Authorization: Bearer {issued.access_token}"), True),
+        (bearer(issued.access_token, "Cookie: other=x"), False),
+        (request(cookie), True),
+    ):
+        allowed(await gate.judge(asked))
+        assert asked.issued is not None
+        assert (asked.issued_cookie is not None) is is_in_cookie
+        if asked.issued_cookie is not None:
+            assert asked.issued_cookie.startswith(f"at={asked.issued.access_token}; HttpOnly; Max-Age=600; ")
+
+
+async def test_what_came_in_another_cookie_is_renewed_in_a_header(start: Start) -> None:
+    gate = await start(renew_below=0.2, sources=(CookieSource(cookie="other"),))
+    issued = await gate.log_in()
+    gate.later(590)
+    asked = request(f"Cookie: other={issued.access_token}")
+    allowed(await gate.judge(asked))
+    assert (asked.issued is not None, asked.issued_cookie) == (True, None)
 
 
 async def test_routes_that_do_not_opt_in_ask_nobody(start: Start) -> None:

@@ -36,6 +36,9 @@ Below, `[]` stands for an item of a list and `<name>` for a name of your choice.
 is set: the meaning says what that does.
 """
 
+_LAST: Final = ("admin",)
+"""Sections that use what others are mainly made of: policies belong to routes."""
+
 
 def reference(schema: Schema) -> str:
     """Return the reference of every setting in the JSON schema."""
@@ -57,7 +60,8 @@ class _Reference:
         return "\n".join([_OPENING, *sections]).rstrip()
 
     def _collect(self, model: Schema, path: str) -> None:
-        for name, setting in model["properties"].items():
+        settings = sorted(model["properties"].items(), key=lambda setting: setting[0] in _LAST)
+        for name, setting in settings:
             found = _models_in(setting, f"{path}.{name}".removeprefix("."), self._definitions)
             new = [each for each in found if each[2] not in self._headings]
             self._headings |= {used: f"`{place}`" + (f" with `{label}`" if label else "") for place, label, used in new}
@@ -189,6 +193,8 @@ def _default(setting: Schema) -> str:
     value = setting.get("default")
     if value is None:
         return "none"
+    if value == "":
+        return "empty"
     if "$ref" in setting and isinstance(value, dict):
         return "see there"
     measured = next((member for member in _members(setting) if _measure(member)), setting)

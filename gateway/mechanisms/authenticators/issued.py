@@ -55,11 +55,16 @@ class IssuedAuthenticator(JwtAuthenticator):
         return principal
 
     def _principal(self, verified: Verified, token: str) -> Principal:
-        """A session is always a user's, even of one who is called like a client."""
+        """A session is always a user's, even of one who is called like a client.
+
+        A cut-off is about logins before it: the ordinal is `auth_time`, so that a token exchanged by a gateway that had
+        not heard of the cut-off yet is void like the session it comes from.
+        """
         principal = super()._principal(verified, token)
         sid, generation = _session(verified.claims)
+        since = verified.claims["auth_time"]
         foreign = mark(Level.SESSION, principal.issuer, sid)
-        marks = tuple((session_mark(sid) if each == foreign else each, ordinal) for each, ordinal in principal.marks)
+        marks = tuple((session_mark(sid) if each == foreign else each, since) for each, _ in principal.marks)
         return replace(
             principal,
             type="user",
@@ -82,4 +87,6 @@ def _session(claims: Claims) -> tuple[str, int]:
         raise InvalidClaim("gen is not a generation")
     if type(claims["jti"]) is not str:
         raise InvalidClaim("jti is not a string")
+    if type(claims["auth_time"]) is not int:
+        raise InvalidClaim("auth_time is not a number of seconds")
     return sid, generation

@@ -26,6 +26,7 @@ from gateway.mechanisms.fetch import Answer, Post
 from gateway.mechanisms.logins.backend_answer import UnusableAnswer, UserPaths, read_json, read_user
 from gateway.mechanisms.logins.base import MAX_PASSWORD, RESERVED_CLAIMS, Attempt, ProvenUser, as_bytes
 from gateway.model.errors import Declined, LoginUnavailable, TooManyAttempts, WrongPassword
+from gateway.model.host import is_loopback
 from gateway.model.settings import ClaimPathSetting, HeaderName, Seconds, Settings
 
 MAX_ANSWER = 64 * 1024
@@ -99,7 +100,7 @@ class BackendLoginSettings(Settings):
             raise BadSetting("is not an http or https URL", ("url",))
         if url.user is not None or url.password is not None:
             raise BadSetting("must not contain credentials", ("url",))
-        if url.scheme == "http" and not _is_loopback(url.host) and "http_login" not in resources.insecure:
+        if url.scheme == "http" and not is_loopback(url.host) and "http_login" not in resources.insecure:
             message = "passwords could be read on the way; use https, or accept it: insecure: [http_login]"
             raise BadSetting(message, ("url",))
         return BackendLogin(self, resources, post, signs_up)
@@ -198,10 +199,3 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return "%" not in text
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -26,7 +26,8 @@ from gateway.model.errors import (
     WrongType,
 )
 from gateway.model.principal import Principal
-from gateway.model.revocation import Level, generation_mark, mark, session_mark
+from gateway.model.revocation import Level, Revocation, generation_mark, mark, session_mark
+from gateway.state.revocations import RevocationView
 from gateway.tokens.issue import access_token, access_token_id, own_expectations
 from gateway.tokens.own_keys import OwnKeys
 from gateway.tokens.refresh_token import make_refresh_token
@@ -58,7 +59,7 @@ def issued_settings(**changes: Any) -> IssuedSettings:
 
 
 def own_claims(**changes: Any) -> dict[str, Any]:
-    return access_claims(**{"sid": SID, "gen": 3, **changes})
+    return access_claims(**{"sid": SID, "gen": 3, "auth_time": NOW - 60, **changes})
 
 
 def prove(authenticator: Authenticator, token: str, now: float = NOW) -> Principal:
@@ -89,12 +90,12 @@ def test_our_own_token_proves_a_principal_with_its_session() -> None:
     assert (principal.session_id, principal.generation) == (SID, 3)
     assert (principal.token_id, principal.authenticator) == (access_token_id(session), "own")
     assert principal.marks == (
-        (mark(Level.EVERYTHING, "", ""), NOW),
-        (mark(Level.ISSUER, ISSUER, ""), NOW),
-        (mark(Level.CLIENT, ISSUER, "web"), NOW),
-        (mark(Level.SUBJECT, ISSUER, "alice"), NOW),
-        (session_mark(SID), NOW),
-        (mark(Level.TOKEN, ISSUER, access_token_id(session)), NOW),
+        (mark(Level.EVERYTHING, "", ""), session.created_at),
+        (mark(Level.ISSUER, ISSUER, ""), session.created_at),
+        (mark(Level.CLIENT, ISSUER, "web"), session.created_at),
+        (mark(Level.SUBJECT, ISSUER, "alice"), session.created_at),
+        (session_mark(SID), session.created_at),
+        (mark(Level.TOKEN, ISSUER, access_token_id(session)), session.created_at),
         (generation_mark(SID), 3),
     )
 
@@ -328,3 +329,12 @@ def test_the_cache_is_bounded_by_the_settings() -> None:
 def test_each_setting_tells_what_it_is_for() -> None:
     for name, field in IssuedSettings.model_fields.items():
         assert field.description, name
+
+
+def test_a_token_made_by_a_gateway_that_had_not_heard_of_a_cut_off_is_void() -> None:
+    """Its `iat` is later than the cut-off; the login that it comes from is not."""
+    session = replace(a_session(), created_at=NOW - 100, access_issued_at=NOW)
+    principal = prove(Bench().authenticator, access_token(session, usual_keys().signing_key(NOW), ISSUER, (AUDIENCE,)))
+    view = RevocationView(clock=lambda: NOW)
+    view.add([Revocation(Level.SUBJECT, mark(Level.SUBJECT, ISSUER, "alice"), NOW - 50, NOW + 1000, NOW * 1000)])
+    assert view.is_revoked(principal)

@@ -1,0 +1,39 @@
+"""Settings of sessions and of the admin API that need others, or a weakness that must be accepted by name."""
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from gateway.config.draft import Draft
+from gateway.config.mistakes import SettingPath
+from gateway.model.host import is_loopback
+
+Contradiction = tuple[SettingPath, str]
+
+
+def sessions_without_state(draft: Draft) -> Iterator[Contradiction]:
+    if draft.config.sessions is not None and draft.config.state is None and "state" not in draft.broken:
+        yield ("sessions",), "sessions are kept somewhere: configure state, for example {url: sqlite:state/gateway.db}"
+
+
+def admin_without_sessions(draft: Draft) -> Iterator[Contradiction]:
+    if draft.config.admin is not None and draft.config.sessions is None and "sessions" not in draft.broken:
+        yield ("admin",), "the admin API is about sessions; configure sessions"
+
+
+def insecure_session_issuer(draft: Draft) -> Iterator[Contradiction]:
+    sessions = draft.config.sessions
+    if sessions is None or "http_issuer" in draft.config.insecure or "insecure" in draft.broken:
+        return
+    if sessions.issuer.startswith("http:"):
+        message = "anybody could pose as the issuer; write https://, or accept it: insecure: [http_issuer]"
+        yield ("sessions", "issuer"), message
+
+
+def insecure_alarm(draft: Draft) -> Iterator[Contradiction]:
+    alarm = None if draft.config.sessions is None else draft.config.sessions.alarm
+    if alarm is None or "http_alarm" in draft.config.insecure or "insecure" in draft.broken:
+        return
+    url = urlsplit(alarm.url)
+    if url.scheme == "http" and not is_loopback(url.hostname or ""):
+        message = "anybody on the way could read alarms; write https://, or accept it: insecure: [http_alarm]"
+        yield ("sessions", "alarm", "url"), message
