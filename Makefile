@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: demo test check format docs bench lock clean
+.PHONY: demo test check format docs bench bench-sessions survive lock clean
 
 demo: $(VENV)/runtime.done
 	$(BIN)/gateway demo
@@ -28,6 +28,12 @@ docs: $(VENV)/dev.done
 
 bench: $(VENV)/dev.done
 	$(BIN)/python -m bench
+
+bench-sessions: $(VENV)/dev.done
+	$(BIN)/python -m bench.sessions
+
+survive: $(VENV)/dev.done
+	$(BIN)/python -m bench.survival
 
 # Rewrites the locks; the newest versions that pyproject.toml allows, with the hashes of every file.
 lock:

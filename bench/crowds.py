@@ -2,21 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from bench.contenders import Scene, gateway_command
+from bench.filling import fill
 from bench.fleets import SQLITE_FILE, Store, fleet_over
 from bench.lookups import revocations
 from bench.material import make_material
 from bench.measure import cpu_seconds, resident_mib
 from bench.processes import Cores, Processes, free_ports
-from gateway.model.revocation import Revocation
-from gateway.state.opening import StateSettings, open_state
+from tests.clients.processes import GatewayProcess
 
-_TOGETHER = 20_000
+_PATIENCE = 240.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,8 @@ async def starts_over(store: Store, directory: Path, house: Path, number: int) -
 
         async def start(count: int, taken: float) -> Start:
             began = time.perf_counter()
-            gateway = await asyncio.to_thread(ships.start)
+            gateway = ships.launch()
+            await _until_ready(gateway)
             seconds = time.perf_counter() - began
             done = Start(store.name, count, seconds, cpu_seconds(gateway.pid), resident_mib(gateway.pid), taken)
             await asyncio.to_thread(gateway.stop)
@@ -45,18 +44,14 @@ async def starts_over(store: Store, directory: Path, house: Path, number: int) -
 
         first = await start(0, 0.0)
         before = _mib(store, directory)
-        await _fill(store, directory, revocations(number))
+        await fill(store, directory, revocations(number))
         return [first, await start(number, _mib(store, directory) - before)]
 
 
-async def _fill(store: Store, directory: Path, wanted: Iterator[Revocation]) -> None:
-    state = open_state(StateSettings.model_validate({"url": store.url, "timeout": 60}), directory)
-    await state.store.open()
-    try:
-        while part := list(islice(wanted, _TOGETHER)):
-            await state.feed.publish(part)
-    finally:
-        await state.store.close()
+async def _until_ready(gateway: GatewayProcess) -> None:
+    async with asyncio.timeout(_PATIENCE):
+        while await asyncio.to_thread(gateway.readiness) != 200:
+            await asyncio.sleep(0.02)
 
 
 def _mib(store: Store, directory: Path) -> float:

@@ -1,6 +1,7 @@
 """Real gateway processes over real stores, and what a client asks of their sessions."""
 
 import hashlib
+import subprocess
 from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -9,7 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from bench.processes import BenchError
+from bench.processes import BenchError, free_ports
+from bench.relay import relay_running
 from bench.wire import Answer, Connection, get, post_form, post_json, start_upstream
 from tests.clients.processes import SECRET, Fleet, GatewayProcess, fleet, make_house, sessions
 from tests.state.redis_servers import RedisServer, SentinelGroup, server_of, start_sentinel_group
@@ -32,6 +34,7 @@ class Store:
     url: str
     server: RedisServer | None = None
     group: SentinelGroup | None = None
+    relay: "subprocess.Popen[bytes] | None" = None
 
 
 SQLITE: Final = Store("SQLite", f"sqlite:{SQLITE_FILE}")
@@ -45,13 +48,15 @@ def redis_store(name: str, directory: Path, **options: str) -> Iterator[Store]:
 
 
 @contextmanager
-def sentinel_store(name: str, directory: Path, options: dict[str, str]) -> Iterator[Store]:
-    """Run a primary, two replicas and three Sentinels."""
-    group = start_sentinel_group(directory, options)
-    try:
-        yield Store(name, group.url, group=group)
-    finally:
-        group.stop()
+def sentinel_store(directory: Path, options: dict[str, str]) -> Iterator[Store]:
+    """Run a primary, two replicas and three Sentinels. The primary is behind a relay, and known by its address only."""
+    port, hidden = free_ports(2)
+    with relay_running(port, hidden) as relay:
+        group = start_sentinel_group(directory, options, {"port": str(hidden)}, port=port)
+        try:
+            yield Store("Redis Sentinel", group.url, group=group, relay=relay)
+        finally:
+            group.stop()
 
 
 def house_in(directory: Path) -> Path:

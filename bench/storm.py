@@ -3,6 +3,7 @@
 import asyncio
 import heapq
 import random
+import signal
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -199,18 +200,25 @@ def kill_redis(seconds: float) -> Callable[[Storm], Awaitable[str]]:
     return run
 
 
-async def kill_primary(storm: Storm) -> str:
-    """Kill the primary of a Sentinel group; another takes over."""
-    group = storm.scenario.store.group
-    assert group is not None
-    primary = await asyncio.to_thread(lambda: group.primary)
-    killed_at = time.monotonic()
-    storm.outages.begin(killed_at)
-    await asyncio.to_thread(primary.kill)
-    await asyncio.to_thread(group.fail_over)
-    gone = storm.outages.end(time.monotonic())
-    again = await storm.recovery(killed_at)
-    return f"another is primary after {gone:.1f} s, exchanges again {again:.1f} s after the kill"
+def kill_primary(lost: float) -> Callable[[Storm], Awaitable[str]]:
+    """Kill the primary of a Sentinel group; another takes over, which lacks the writes of the last `lost` seconds."""
+
+    async def run(storm: Storm) -> str:
+        group, relay = storm.scenario.store.group, storm.scenario.store.relay
+        assert group is not None
+        assert relay is not None
+        primary = await asyncio.to_thread(lambda: group.primary)
+        relay.send_signal(signal.SIGUSR1)
+        await asyncio.sleep(lost)
+        killed_at = time.monotonic()
+        storm.outages.begin(killed_at)
+        await asyncio.to_thread(primary.kill)
+        await asyncio.to_thread(group.fail_over)
+        gone = storm.outages.end(time.monotonic())
+        again = await storm.recovery(killed_at)
+        return f"another is primary after {gone:.1f} s, exchanges again {again:.1f} s after the kill"
+
+    return run
 
 
 async def revive_primary(storm: Storm) -> str:

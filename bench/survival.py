@@ -97,12 +97,16 @@ def _redis_events(pace: float) -> list[Event]:
 
 def _sentinel(directory: Path) -> AbstractContextManager[Store]:
     replication = {"min-replicas-to-write": "1", "min-replicas-max-lag": "2"}
-    return sentinel_store("sentinel", directory, {"appendonly": "yes", **replication})
+    return sentinel_store(directory, {"appendonly": "yes", **replication})
 
 
 def _sentinel_events(pace: float) -> list[Event]:
+    kill = Event(15 * pace, "kill -9 of the primary", kill_primary(1 + pace / 2))
+    if pace < 1:
+        return [kill]
     return [
-        Event(15 * pace, "kill -9 of the primary", kill_primary),
+        kill,
+        # Not at once: replicas that the Sentinels have not told yet would follow the old primary again.
         Event(30 * pace, "the old primary is back", revive_primary),
         Event(35 * pace, "kill -9 of a gateway", kill_gateway),
     ]

@@ -119,6 +119,14 @@ class Gateway:
         self.health.mark_started()
         addresses = [str(listener.address) for listener in self.snapshot.config.listen]
         self.log.info("listening", addresses=addresses, routes=len(self.snapshot.routes.routes), version=__version__)
+        self._warn_of_plain_links()
+
+    def _warn_of_plain_links(self) -> None:
+        """Tell of upstreams that are reached over a network without TLS (RFC 9700 §4.13)."""
+        for name, upstream in self.snapshot.upstreams.items():
+            plain = [str(target) for target in upstream.targets if not target.is_protected]
+            if plain:
+                self.log.warning("upstream_unprotected", upstream=name, targets=plain)
 
     async def _serve_endpoints(self) -> None:
         config = self.snapshot.config

@@ -13,6 +13,7 @@ import aiohttp
 import bcrypt
 from yarl import URL
 
+from gateway.engine.sessions import SessionService
 from tests.minting import make_key
 from tests.own_tokens import key_file, private_jwk, refresh_jwk
 from tests.trips.running import Running, free_port, running
@@ -22,6 +23,8 @@ ADMIN_TOKEN = "an-admin-token-of-more-than-32-characters"
 STAFF = "https://staff.example"
 PASSWORD = "correct horse battery staple"
 SECRETS = "0123456789abcdef0123456789abcdef"
+LONG_AGO = 1_000_000_000
+"""Good by a test's clock and by the real one."""
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 SECTIONS: dict[str, Any] = {
     "log": {"level": "info", "access": False},
@@ -44,6 +47,7 @@ SECTIONS: dict[str, Any] = {
         "require": [{"scopes": ["gateway:admin"]}],
     },
     "inject": [{"header": "X-User-Id", "claim": "sub"}, {"header": "X-Issuer", "claim": "iss"}],
+    "app": {"idle_lifetime": "500ms"},
     "routes": [{"id": "api", "match": {"path": "/api/**"}, "upstream": "app", "authenticators": ["own", "staff"]}],
 }
 
@@ -68,7 +72,7 @@ class SessionGateway:
         self.running = gateway
         self.gateway = gateway.gateway
         self._http = http
-        self._admin = admin
+        self.admin_url = admin
         self.ops = ops
         self.log = io.StringIO()
         self.gateway.log.handler.setStream(self.log)
@@ -80,7 +84,7 @@ class SessionGateway:
     async def admin(self, method: str, path: str, token: str | None = ADMIN_TOKEN, **more: Any) -> Answer:
         """Call the admin API."""
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        return await self.ask(method, f"{self._admin}/admin/api/v1{path}", headers=headers, **more)
+        return await self.ask(method, f"{self.admin_url}/admin/api/v1{path}", headers=headers, **more)
 
     async def log_in(self, user: str = "alice", **fields: Any) -> Any:
         """Return the token answer of a login."""
@@ -118,8 +122,10 @@ class SessionGateway:
         return (await self.ask("GET", f"{self.ops}/readyz")).status
 
     @property
-    def _service(self) -> Any:
-        return self.gateway.snapshot.sessions
+    def _service(self) -> SessionService:
+        service = self.gateway.snapshot.sessions
+        assert service is not None
+        return service
 
 
 @asynccontextmanager
@@ -144,7 +150,7 @@ async def session_gateway(directory: Path, *, is_ready: bool = True, **sections:
 def write_files(directory: Path) -> None:
     """Write what SECTIONS names, but for the keys of the staff."""
     files = {
-        "own.json": key_file(private_jwk(make_key("EdDSA", "a1")), refresh_jwk()),
+        "own.json": key_file(private_jwk(make_key("EdDSA", "a1"), LONG_AGO), refresh_jwk(0, LONG_AGO)),
         "users": b"".join(b"%b:%b\n" % (name, _hash()) for name in (b"alice", b"bob")),
         "admin-token": ADMIN_TOKEN.encode() + b"\n",
         "alarm-secret": SECRETS.encode() + b"\n",

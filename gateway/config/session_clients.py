@@ -69,7 +69,7 @@ class MaySettings(Settings):
     introspect: bool = False
     """Ask what a token is worth (RFC 7662)."""
     open_sessions: bool = False
-    """Open a session for a user it has authenticated itself."""
+    """Open a session for a user it has authenticated itself: for any user, with any claims, of any client."""
     revoke: bool = True
     """Revoke its own tokens (RFC 7009)."""
 
@@ -92,7 +92,7 @@ class ClientSettings(Settings):
     """The audiences whose access tokens it may introspect, as the resource server they name; its own tokens in
     any case."""
     scope: Scope | None = None
-    """The most scope that its sessions get; no such bound without it."""
+    """The most scope that its sessions get, and those that it opens for others; no such bound without it."""
 
     @model_validator(mode="after")
     def _secrets_fit_the_type(self) -> Self:

@@ -41,16 +41,18 @@ async def _end_one(endpoints: Endpoints, tokens: PresentedTokens) -> None:
 
 
 async def _end_all(endpoints: Endpoints, tokens: PresentedTokens) -> None:
-    """End all sessions of the user, if one of the tokens is still good: an old one shall not log anybody out again."""
+    """End all sessions of the user, if one of the tokens is still good. An old one ends no more than its own session."""
     subject = await _subject(endpoints, tokens)
     if subject is not None:
         await endpoints.service.end_subject(subject, EndReason.LOGOUT_ALL)
-    elif endpoints.view.has_unconfirmed():
+        return
+    await _end_one(endpoints, tokens)
+    if endpoints.view.has_unconfirmed():
         raise StoreUnavailable("what was ended here before is not confirmed yet")
 
 
 async def _session_of_refresh(endpoints: Endpoints, tokens: PresentedTokens) -> str | None:
-    """Return the session. While the store cannot say whether the MAC fits, the keyed checksum is proof enough to end it."""
+    """Return the session. While the store cannot say whether the MAC fits, the checksum is proof enough to end it."""
     if tokens.refresh is None:
         return None
     try:
@@ -71,8 +73,8 @@ def _session_of_access(endpoints: Endpoints, tokens: PresentedTokens) -> str | N
 
 async def _subject(endpoints: Endpoints, tokens: PresentedTokens) -> str | None:
     if tokens.refresh is not None:
-        session = await endpoints.service.session_of(tokens.refresh)
-        if session is not None and not endpoints.service.is_over(session, round(endpoints.clock() * 1000)):
+        session = await endpoints.service.usable_session(tokens.refresh)
+        if session is not None:
             return session.subject
     if tokens.access is not None:
         try:

@@ -29,7 +29,7 @@ async def open_session(endpoints: Endpoints, request: web.Request) -> web.Respon
         Opening(
             subject=_subject(parameters),
             client_id=client.id,
-            scope=_scope(endpoints, client, parameters),
+            scope=_scope(endpoints, caller, client, parameters),
             claims=_claims(parameters),
             device=device_label(parameters.text("device"), None),
             address=address_label(parameters.text("address") or ""),
@@ -46,11 +46,11 @@ def _client(endpoints: Endpoints, client_id: str | None, caller: Client) -> Clie
     return client
 
 
-def _scope(endpoints: Endpoints, client: Client, parameters: Parameters) -> str:
-    """The caller answers for what it grants; only the client's own bound holds."""
+def _scope(endpoints: Endpoints, caller: Client, client: Client, parameters: Parameters) -> str:
+    """The caller answers for what it grants, within its own bound and the client's."""
     asked = requested_scope(parameters)
     available = endpoints.settings.scope if asked is None else asked
-    return granted_scope(client, available, asked)
+    return granted_scope(client, granted_scope(caller, available, asked), asked)
 
 
 def _subject(parameters: Parameters) -> str:

@@ -21,8 +21,8 @@ async def revoke(endpoints: Endpoints, request: web.Request) -> web.Response:
     parameters = await read_form(request)
     token = parameters.required("token")
     client = await endpoints.clients.identify(request, parameters)
-    if client is not None and not client.settings.may.revoke:
-        raise UnauthorizedClient("the client may not revoke tokens")
+    if client is not None:
+        _require_permission(client)
     if looks_like_refresh_token(token):
         await _revoke_refresh_token(endpoints, token, client)
     else:
@@ -51,6 +51,11 @@ async def _revoke_access_token(endpoints: Endpoints, token: str, client: Client 
     await endpoints.service.revoke_token(holder.claims)
 
 
+def _require_permission(client: Client) -> None:
+    if not client.settings.may.revoke:
+        raise UnauthorizedClient("the client may not revoke tokens")
+
+
 def _require_owner(endpoints: Endpoints, client: Client | None, owner_id: str | None) -> None:
     """Raise unless the token was issued to the client. One that does not say who it is must be public."""
     if client is not None:
@@ -58,8 +63,11 @@ def _require_owner(endpoints: Endpoints, client: Client | None, owner_id: str | 
             raise WrongClient(f"a token of client {owner_id!r}")
         return
     owner = endpoints.clients.get(owner_id or "")
-    if owner is not None and not owner.is_public:
+    if owner is None:
+        return
+    if not owner.is_public:
         raise InvalidClient("the token of a confidential client, without client authentication")
+    _require_permission(owner)
 
 
 def _refuse_foreign(endpoints: Endpoints, token: str, error: InvalidToken) -> None:

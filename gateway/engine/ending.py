@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from gateway.engine.exchange import ended, reached_limit
+from gateway.engine.finishing import finished
 from gateway.engine.session_rules import SessionRules
 from gateway.model.errors import StoreUnavailable, Unconfirmed
 from gateway.model.principal import Claims
@@ -52,6 +53,7 @@ class Ending:
 
     # --- what ends
 
+    @finished
     async def end(self, sid: str, reason: EndReason) -> bool:
         """End a session. Returns False if it was over, or there is none."""
         if not _is_sid(sid):
@@ -67,6 +69,7 @@ class Ending:
                     return True
             raise StoreUnavailable("the session keeps changing")
 
+    @finished
     async def end_subject(self, subject: str, reason: EndReason) -> int:
         """End all sessions of a subject, also those that begin at this moment elsewhere; return how many it had."""
         with self._holding_here(lambda: self._cut_off_at(Level.SUBJECT, self._issuer, subject, self._view.now_ms())):
@@ -77,12 +80,14 @@ class Ending:
             await self._publish(cut_off)
             return number + await self._end_each(subject, reason, lambda session: session.created_at < cut_off.before)
 
+    @finished
     async def cut_off(self, level: Level, issuer: str, name: str) -> None:
         """Make void all tokens of a level that were issued until now. `issuer` may be any whose tokens pass here."""
         with self._holding_here(lambda: self._cut_off_at(level, issuer, name, self._view.now_ms())):
             await self._publish(self._cut_off_at(level, issuer, name, await self._store.clock()))
         self._record(CutOff(level.name.lower(), issuer, name))
 
+    @finished
     async def revoke_token(self, claims: Claims) -> None:
         """Make one of our own access tokens void. `claims` are its verified claims."""
         name, until = mark(Level.TOKEN, self._issuer, claims["jti"]), int(claims["exp"]) + REMEMBERED
@@ -201,8 +206,8 @@ class Ending:
 
 
 def change(session: Session) -> Change:
-    """Return the change of a record that was loaded with `session.version`."""
-    return Change(replace(session, version=session.version + 1, commit_id=secrets.randbits(32)), session.version)
+    """Return the change of a record; `session` still has the version and the commit id with which it was loaded."""
+    return Change(replace(session, version=session.version + 1, commit_id=secrets.randbits(32)), session.edition)
 
 
 def over(session: Session) -> Revocation:

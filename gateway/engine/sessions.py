@@ -1,7 +1,7 @@
 """Sessions: log in, exchange, renew, look up. Each is the same trip: load, decide, commit, and mint from the record.
 
 Every method raises StoreUnavailable when the store cannot say or confirm; then nothing is lost, and the client's
-tokens stay good. What happened is told to `record`, as values of `model.session`. Nothing here knows HTTP.
+tokens stay good. What a client asks for is done, even if it does not wait for the answer. What happened is told to `record`, as values of `model.session`. Nothing here knows HTTP.
 """
 
 import secrets
@@ -11,6 +11,7 @@ from typing import Any
 
 from gateway.engine.ending import ATTEMPTS, REMEMBERED, Ending, change, over
 from gateway.engine.exchange import access_lifetime, acknowledged, ended, exchange, is_usable, renewed
+from gateway.engine.finishing import finished
 from gateway.engine.outcomes import Outcome, Presented, PresentedAccess, Repeated, Reused, Rotated, refusal_of
 from gateway.engine.session_rules import SessionRules
 from gateway.model import errors
@@ -81,6 +82,7 @@ class SessionService(Ending):
 
     # --- log in
 
+    @finished
     async def open(self, opening: Opening) -> Issued:
         """Return the tokens of a new session. Raises TooManySessions."""
         for _ in range(ATTEMPTS):
@@ -154,6 +156,7 @@ class SessionService(Ending):
 
     # --- exchange
 
+    @finished
     async def exchange(self, request: Exchange) -> Issued:
         """Return the next pair, or the same one again. Raises InvalidGrant and its like, StillValid, InvalidScope."""
         try:

@@ -100,7 +100,8 @@ def _read(path: Path, clock: Clock) -> tuple[Keyring, os.stat_result]:
 
 
 def _unreadable(error: OSError) -> BadKeyring:
-    return BadKeyring(f"cannot be read: {error.strerror}")
+    advice = "; make it with gateway keys create" if isinstance(error, FileNotFoundError) else ""
+    return BadKeyring(f"cannot be read: {error.strerror}{advice}")
 
 
 def _identity(status: os.stat_result) -> Identity:

@@ -54,8 +54,8 @@ class Session:
     `acknowledged`: an access token of the present generation was seen in use, so the client has the pair.
     `idle_expires_at` and `absolute_expires_at` are None where there is no such limit.
     `scope` is what was granted; `access_scope` what the present access token has of it.
-    `claims` are claims of the access token beside the registered ones. `version` counts the commits;
-    `commit_id` tells two apart that would write the same, so that only the one that was done is found done.
+    `claims` are claims of the access token beside the registered ones. `version` counts the commits; `commit_id`, a
+    random number below 2**32, tells two of them apart that have the same number or would write the same.
     """
 
     sid: str
@@ -83,6 +83,11 @@ class Session:
     ended: End | None = None
     version: int = 0
     commit_id: int = 0
+
+    @property
+    def edition(self) -> int:
+        """Which commit wrote this record. After a failover another one may have taken a lost one's number."""
+        return self.version << 32 | self.commit_id
 
     @property
     def expires_at(self) -> int:

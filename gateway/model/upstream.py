@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from gateway.model.host import is_loopback
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -32,6 +34,11 @@ class TargetAddress:
             return "localhost"
         default = 443 if self.scheme == "https" else 80
         return str(self.address).removesuffix(f":{default}") if self.address.port == default else str(self.address)
+
+    @property
+    def is_protected(self) -> bool:
+        """Whether nobody on the way can read or change what is sent: it is TLS, or stays on this host."""
+        return self.scheme == "https" or bool(self.address.path) or is_loopback(self.address.host)
 
     def __str__(self) -> str:
         return str(self.address) if self.address.path else f"{self.scheme}://{self.address}"

@@ -23,13 +23,10 @@ class BadStore(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A record to write. `expected_version` is that of the record it was made from; None for a new one.
-
-    The store writes the record with its `version`, which is the expected one plus one, or 1.
-    """
+    """A record to write. `expected_edition` is that of the record it was made from; None for a new one."""
 
     session: Session
-    expected_version: int | None
+    expected_edition: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import asyncio
 import random
 import time
 from base64 import urlsafe_b64encode
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import islice
 from typing import Any
@@ -27,7 +27,7 @@ LONGEST_PAUSE = 1.0
 SPREAD = 0.5
 """Within so many seconds after a snapshot the gateways give back what it lacks, one before the other."""
 RESTORE_AFTER = 2.0
-"""An end that is being committed at this moment needs no help: records are looked at so much later."""
+"""An end that is being committed at this moment needs no help: records are looked at so much later, also again."""
 
 _SLICE = 500
 """Revocations handled in one go, a millisecond or two: requests are served in between."""
@@ -79,7 +79,7 @@ class RevocationFollower:
         self._cursor: tuple[str, ...] | None = None
         self._is_ready = False
         self._give_back_at = 0.0
-        self._over: deque[tuple[float, bytes]] = deque()
+        self._over: dict[bytes, float] = {}
         self._failures = 0
 
     async def run(self) -> None:
@@ -194,15 +194,24 @@ class RevocationFollower:
     def _remember_sessions(self, batch: Sequence[Revocation]) -> None:
         if self._restore is not None:
             due = self._monotonic() + RESTORE_AFTER
-            self._over.extend((due, each.mark) for each in batch if each.level is Level.SESSION)
+            for each in batch:
+                if each.level is Level.SESSION:
+                    self._over.setdefault(each.mark, due)
 
     async def _restore_records(self) -> None:
-        """End sessions whose revocation the store had lost, for as long as a round may take."""
+        """End sessions whose revocation the store had lost, for as long as a round may take.
+
+        One that cannot be ended now is tried again later: it must not hinder the readings.
+        """
         stop_at = self._monotonic() + self._interval
-        while self._restore is not None and self._over and self._over[0][0] <= self._monotonic() < stop_at:
-            due, mark = self._over.popleft()
+        while self._restore is not None and self._over and self._monotonic() < stop_at:
+            mark, due = next(iter(self._over.items()))
+            if due > self._monotonic():
+                return
+            del self._over[mark]
             try:
                 await self._restore(urlsafe_b64encode(mark).rstrip(b"=").decode())
             except StoreUnavailable:
-                self._over.append((due, mark))
-                raise
+                self.errors += 1
+                self._over[mark] = self._monotonic() + RESTORE_AFTER
+                return

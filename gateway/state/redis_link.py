@@ -24,7 +24,7 @@ from redis.exceptions import (
 )
 
 from gateway.model.errors import StoreUnavailable, Unconfirmed
-from gateway.state.redis_node import Node, Reply
+from gateway.state.redis_node import CONNECTIONS, Node, Reply
 from gateway.state.redis_places import Place
 from gateway.state.redis_scripts import Command, plain, send
 
@@ -34,6 +34,10 @@ PAUSE = 0.02
 """Before a call is repeated whose keys are just moving from node to node: those that write must wait until they did."""
 LOOK_AGAIN = 1.0
 """Seconds after which to ask again whether there is a replica."""
+TURNS = CONNECTIONS - 4
+"""How many calls are under way at a time; the readings of the feed come besides."""
+PATIENCE = 4
+"""How many deadlines a call waits for its turn, when many come at once: no deadline begins before the turn has come."""
 
 Notice = Callable[[str, dict[str, Any]], None]
 T = TypeVar("T")
@@ -63,6 +67,7 @@ class Link:
         self._wait_ms = int(timeout * 333) or 1  # a third: twice goes into a call whose script must be sent again
         self._has_replica = False
         self._looked_at = float("-inf")
+        self._turns = asyncio.Semaphore(TURNS)
         self._is_closed = False
 
     def tag(self, shard: int) -> bytes:
@@ -77,7 +82,7 @@ class Link:
 
     async def ask(self, shard: int, *commands: Command) -> list[Reply]:
         """Send commands on one connection; return their replies. Raises StoreUnavailable, for error replies too."""
-        async with self._deadline():
+        async with self._turn(), self._deadline():
             return await self._ask(shard, commands)
 
     async def ask_each(self, commands: Mapping[int, Command]) -> dict[int, Reply]:
@@ -178,7 +183,20 @@ class Link:
         if isinstance(info, bytes) and re.search(rb"^connected_slaves:[1-9]", info, re.MULTILINE):
             self._has_replica = True
 
-    # --- deadlines and errors
+    # --- turns, deadlines and errors
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Wait for a turn. A crowd is no fault of the server: it must not use up the deadlines of those in it."""
+        try:
+            async with asyncio.timeout(self._timeout * PATIENCE):
+                await self._turns.acquire()
+        except TimeoutError as error:
+            raise StoreUnavailable(f"too many calls to {self.place.name} at once") from error
+        try:
+            yield
+        finally:
+            self._turns.release()
 
     @asynccontextmanager
     async def _deadline(self) -> AsyncIterator[None]:

@@ -1,6 +1,6 @@
 """Sessions in Redis: a record each, and an index per subject; all of a subject share one slot.
 
-A value is the record's version, a space, and the record. A commit is one script, so it happens wholly or not at all.
+A value is the record's edition, a space, and the record. A commit is one script, so it happens wholly or not at all.
 """
 
 import secrets
@@ -53,8 +53,8 @@ class RedisStore:
         arguments += [len(commit.changes), -1 if expected is None else len(expected)]
         for change in commit.changes:
             session = change.session
-            version = "" if change.expected_version is None else change.expected_version
-            arguments += [version, _value(session), kept_until(session), live_until(session), session.sid]
+            edition = "" if change.expected_edition is None else change.expected_edition
+            arguments += [edition, _value(session), kept_until(session), live_until(session), session.sid]
         arguments += sorted(expected or ())
         for revocation in commit.revocations:
             arguments += entries_of(revocation)
@@ -91,7 +91,7 @@ class RedisStore:
 
 
 def _value(session: Session) -> bytes:
-    return b"%d %b" % (session.version, encode(session))
+    return b"%d %b" % (session.edition, encode(session))
 
 
 def _session(value: bytes, sid: str) -> Session:

@@ -49,7 +49,7 @@ class SqliteFile:
         """Make the file if there is none, and see that it can be used. Raises BadStore or StoreUnavailable."""
         if self._reader is not None:
             return
-        if str(self._path) == ":memory:":
+        if self._path.name == ":memory:":
             raise BadStore("every process would have a memory of its own: name a file")
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

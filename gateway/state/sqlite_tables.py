@@ -17,7 +17,7 @@ SCHEMA_VERSION = 1
 _SCHEMA = """
 CREATE TABLE meta (epoch TEXT NOT NULL);
 CREATE TABLE sessions (
-    sid TEXT PRIMARY KEY, subject BLOB NOT NULL, version INTEGER NOT NULL,
+    sid TEXT PRIMARY KEY, subject BLOB NOT NULL, edition INTEGER NOT NULL,
     live_until INTEGER NOT NULL, kept_until INTEGER NOT NULL, record BLOB NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX live_sessions ON sessions (subject) WHERE live_until > 0;
@@ -88,7 +88,7 @@ def write_of(commit: Commit) -> Write:
     """Return what a commit writes."""
     return Write(
         rows=tuple(_row(change) for change in commit.changes),
-        expected=tuple(change.expected_version for change in commit.changes),
+        expected=tuple(change.expected_edition for change in commit.changes),
         revocations=commit.revocations,
         subject=_subject_key(commit.changes[0].session.subject) if commit.changes else b"",
         expected_sids=commit.expected_sids,
@@ -98,15 +98,15 @@ def write_of(commit: Commit) -> Write:
 def apply(connection: sqlite3.Connection, write: Write, now: int) -> bool:
     """Write all of it, or nothing if a record or the index is not as expected. What was done before is done again."""
     stored = [
-        connection.execute("SELECT version, record FROM sessions WHERE sid = ?", (row[0],)).fetchone()
+        connection.execute("SELECT edition, record FROM sessions WHERE sid = ?", (row[0],)).fetchone()
         for row in write.rows
     ]
     is_done = bool(write.rows) and all(
         old is not None and old[1] == row[-1] for old, row in zip(stored, write.rows, strict=True)
     )
     if not is_done:
-        versions = tuple(None if old is None else old[0] for old in stored)
-        if versions != write.expected or not _is_index_as_expected(connection, write, now):
+        editions = tuple(None if old is None else old[0] for old in stored)
+        if editions != write.expected or not _is_index_as_expected(connection, write, now):
             return False
         connection.executemany("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?)", write.rows)
     merge(connection, write.revocations)
@@ -125,7 +125,7 @@ def _is_index_as_expected(connection: sqlite3.Connection, write: Write, now: int
 def _row(change: Change) -> tuple[str, bytes, int, int, int, bytes]:
     session = change.session
     subject = _subject_key(session.subject)
-    return session.sid, subject, session.version, live_until(session), kept_until(session), encode(session)
+    return session.sid, subject, session.edition, live_until(session), kept_until(session), encode(session)
 
 
 def _subject_key(subject: str) -> bytes:

@@ -120,7 +120,7 @@ METRICS = (
     Metric(
         "gateway_exchanges_healed_total",
         "counter",
-        "Rotations that the store had lost, and that honest clients brought back",
+        "Exchanges that brought back rotations which the store had lost",
     ),
     Metric("gateway_repeat_age_seconds", "histogram", "Age of a pair of tokens when it was asked for again"),
     Metric("gateway_sessions_opened_total", "counter", "Sessions opened"),

@@ -66,7 +66,7 @@ class SessionTally:
 
     def _exchanged(self, event: Exchanged) -> None:
         self.exchanges[event.result] += 1
-        self.healed += event.healed
+        self.healed += event.healed > 0
         if event.age_ms is not None:
             self.repeat_ages.observe(event.age_ms / 1000)
         if event.session is None and event.result not in _JUNK:

@@ -3,7 +3,8 @@
 They are the members of one private JWK set (RFC 7517 §5). `signs_from` (Unix seconds) says from when on a key makes
 new tokens, so that all processes that have read the file change over together, without a word between them. Every key
 in the file verifies, whatever its time. The members with `use: refresh` are secrets whose `kid` is a number of one
-byte; they are never published, nor are secrets that sign access tokens.
+byte; they are never published, nor are secrets that sign access tokens. Keys of a kind not known here are passed over
+(RFC 7517 §5): a newer gateway may have put them there.
 """
 
 import re
@@ -125,6 +126,8 @@ def read_keyring(content: bytes, clock: Clock = unix_now) -> Keyring:
     access: list[AccessKey] = []
     refresh: list[RefreshKey] = []
     for number, jwk in enumerate(_members(content), 1):
+        if _is_of_unknown_kind(jwk):
+            continue
         try:
             if _use(jwk) == "sig":
                 access.append(_access_key(jwk))
@@ -152,6 +155,14 @@ def _members(content: bytes) -> list[Any]:
     if len(members) > MAX_KEYS:
         raise BadKeyring(f"holds more than {MAX_KEYS} keys")
     return members
+
+
+def _is_of_unknown_kind(jwk: Any) -> bool:
+    kty = jwk.get("kty") if type(jwk) is dict else None
+    return type(kty) is str and kty not in _KINDS
+
+
+_KINDS = frozenset({"OKP", "EC", "RSA", "oct"})
 
 
 def _use(jwk: Any) -> str:

@@ -1,25 +1,31 @@
 """What real clients need: an upstream, gateways of their own, and the logs of these when a test fails."""
 
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
+from tests.clients.asking import client
+from tests.clients.echo import echo_running
 from tests.clients.processes import (
     SCOPE,
     Fleet,
     GatewayProcess,
-    echo_running,
     fleet,
     free_port,
     make_house,
     sessions,
 )
+from tests.state.redis_servers import RedisServer, server_of
 from tests.trips.certificates import make_authority
+
+QUICK = 0.5
+"""Seconds after which a store that is stopped counts as away. Elsewhere much more: the machine may be busy."""
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +73,45 @@ def no_store(issuer: Issuer) -> Iterator[Callable[[], None]]:
     """Nobody can write to the store until the function is called, or the test ends."""
     with closing(sqlite3.connect(issuer.fleet.directory / "state.db", isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
-        yield lambda: connection.execute("ROLLBACK") if connection.in_transaction else None
+
+        def come_back() -> None:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+        yield come_back
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two gateways on one store, with what can be started beside them."""
+
+    fleet: Fleet
+    a: GatewayProcess
+    b: GatewayProcess
+    redis: RedisServer | None
+
+    @property
+    def server(self) -> RedisServer:
+        assert self.redis is not None
+        return self.redis
+
+
+@pytest.fixture(scope="module", params=["redis", "sqlite"])
+def pair(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, house: Path, echo: str
+) -> Iterator[Pair]:
+    directory = tmp_path_factory.mktemp("pair")
+    with ExitStack() as stack:
+        redis = stack.enter_context(server_of(directory / "redis")) if request.param == "redis" else None
+        url = "sqlite:state.db" if redis is None else f"redis://127.0.0.1:{redis.port}"
+        ships = stack.enter_context(fleet(directory / "fleet", house, {"url": url, "timeout": 5}, echo))
+        yield Pair(ships, *ships.pair(), redis)
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with client() as session:
+        yield session
 
 
 @pytest.hookimpl(wrapper=True)

@@ -84,7 +84,8 @@ class _Connection:
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(2**20):
             if self._is_doomed:
-                return await self._relay.take()
+                await self._relay.take()
+                return
             writer.write(data)
             await writer.drain()
 

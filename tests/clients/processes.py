@@ -1,4 +1,4 @@
-"""Gateways as real processes: made with the commands that operators use, and gone when the tests are, however they end."""
+"""Gateways as real processes: made with the commands that operators use, and gone when the tests are gone."""
 
 import json
 import os
@@ -16,10 +16,8 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from hashlib import sha1, sha256
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from hashlib import sha256
 from pathlib import Path
-from threading import Thread
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -46,7 +44,7 @@ kill -s "$signal" $child
 wait $child
 echo $?
 """
-"""Sends the signal that it is told to send, or SIGKILL when whoever started it is gone, and says how the child ended."""
+"""Sends the signal that it is told, or SIGKILL when whoever started it is gone, and says how the child ended."""
 
 
 @dataclass
@@ -176,8 +174,11 @@ class Fleet:
             config["listen"] = [{"address": addresses[0], "tls": config.pop("tls")}]
         file, log = self.directory / f"{name}.yaml", self.directory / f"{name}.log"
         file.write_text(json.dumps(config))  # JSON is YAML
+        log.touch()
         command = ["sh", "-c", _SHELL, "sh", str(log), sys.executable, "-m", "gateway", "serve", str(file)]
-        shell = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=_environment())
+        shell = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=_environment()
+        )
         assert shell.stdout is not None
         pid = int(shell.stdout.readline())
         scheme = "https" if "tls" in config["listen"][0] else "http"
@@ -270,10 +271,13 @@ def opened(url: str, ca: str | None = None, **more: str) -> dict[str, Any]:
 
 @contextmanager
 def fleet(directory: Path, house: Path, state: Mapping[str, Any], upstream: str, **options: Any) -> Iterator[Fleet]:
-    """Give a fleet without gateways. Those that are started end with it."""
+    """Give a fleet without gateways. Those that are started end with it, and a failure shows their logs."""
     ships = Fleet(directory, house, state, upstream, **options)
     try:
         yield ships
+    except BaseException as error:
+        error.add_note(ships.logs())
+        raise
     finally:
         ships.stop()
 
@@ -288,59 +292,6 @@ def free_port() -> int:
             except OSError:
                 continue
             return port
-
-
-class _Echo(BaseHTTPRequestHandler):
-    """Answers with the headers that it got, and greets WebSockets."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        if self.headers.get("Upgrade") == "websocket":
-            return self._greet()
-        body = json.dumps({name.lower(): value for name, value in self.headers.items()}).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def _greet(self) -> None:
-        """Accept a WebSocket, say hello, and listen until it is closed."""
-        accept = sha1((self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()
-        self.send_response(101)
-        self.send_header("Connection", "Upgrade")
-        self.send_header("Upgrade", "websocket")
-        self.send_header("Sec-WebSocket-Accept", b64encode(accept).decode())
-        self.end_headers()
-        self.wfile.write(b"\x81\x05hello")
-        self.rfile.read()
-        self.close_connection = True
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
-
-
-class _EchoServer(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A gateway was killed: its connections are reset."""
-
-
-@contextmanager
-def echo_running() -> Iterator[str]:
-    """Run an upstream that answers with the headers it got; yield its URL."""
-    with _EchoServer(("127.0.0.1", 0), _Echo) as server:
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def _environment() -> dict[str, str]:

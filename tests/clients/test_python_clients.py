@@ -229,8 +229,10 @@ def test_authlib_keeps_its_tokens_while_the_store_is_away(
     come_back = request.getfixturevalue("no_store")
     with pytest.raises(requests.HTTPError) as failure:
         session.refresh_token()
-    assert failure.value.response.status_code == 503
-    assert failure.value.response.headers["Retry-After"]
+    answer = failure.value.response
+    assert answer is not None
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"]
     assert session.token["refresh_token"] == old["refresh_token"]
     come_back()
     assert session.refresh_token()["refresh_token"] != old["refresh_token"]
@@ -246,11 +248,12 @@ def test_requests_oauthlib_refreshes_and_repeats(
     client_id = "web" if transport == "none" else "svc"
     old = opened(issuer, client_id)
     session = oauthlib(client_id, token=old)
-    proof: dict[str, Any] = {
+    proofs: dict[str, dict[str, Any]] = {
         "none": {"client_id": "web"},
         "basic": {"auth": HTTPBasicAuth("svc", quote_plus(SECRET))},
         "body": {"client_id": "svc", "client_secret": SECRET},
-    }[transport]
+    }
+    proof = proofs[transport]
     url = f"{issuer.url}/oauth/token"
     first = dict(session.refresh_token(url, **proof))
     assert session.get(f"{issuer.url}/api/x").json()["x-user"] == "alice"
@@ -329,5 +332,3 @@ def test_requests_oauthlib_keeps_its_tokens_while_the_store_is_away(
     assert session.token["refresh_token"] == old["refresh_token"]
     come_back()
     assert session.refresh_token(f"{issuer.url}/oauth/token", client_id="web")
-
-

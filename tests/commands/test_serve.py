@@ -48,6 +48,14 @@ def test_mistakes_are_told_as_by_check(tmp_path: Path, capsys: pytest.CaptureFix
     assert capsys.readouterr().err == told
 
 
+def test_a_store_that_must_not_be_used_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = config(tmp_path, "127.0.0.1:0", 'state: {url: "sqlite::memory:"}')
+    assert main(["serve", str(file)]) == 1
+    err = capsys.readouterr().err
+    assert "cannot start: every process would have a memory of its own: name a file\n" in err
+    assert "Traceback" not in err
+
+
 def test_a_file_that_is_not_there_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", str(tmp_path / "nothing.yaml")]) == 1
     assert "nothing.yaml: cannot be read: No such file or directory" in capsys.readouterr().err

@@ -55,6 +55,13 @@ def test_addresses_do_not_share_but_one_household_does() -> None:
     assert counted(limit, "unknown", 2) == 1
 
 
+def test_ipv4_addresses_on_a_listener_for_both_kinds_are_not_one_household() -> None:
+    limit = JunkLimit(1, Clock())
+    assert counted(limit, "::ffff:192.0.2.1", 2) == 1
+    assert counted(limit, "::ffff:192.0.2.2", 2) == 1
+    assert counted(limit, "192.0.2.2", 2) == 0
+
+
 def test_only_so_many_addresses_are_remembered() -> None:
     limit = JunkLimit(1, Clock())
     for number in range(10_100):

@@ -74,6 +74,18 @@ async def test_an_old_token_cannot_log_the_user_out_everywhere_again(running: Ru
     assert running.is_good(present["access_token"])
 
 
+async def test_a_replaced_token_logs_out_no_more_than_its_own_session(running: Running) -> None:
+    """Somebody may have found it in an old backup: it is no key to all sessions of the user."""
+    old, other = await running.logged_in(), await running.logged_in()
+    second = await running.exchanged(old["refresh_token"])
+    present = await running.exchanged(second["refresh_token"])
+    response = await running.post("/auth/logout", {"refresh_token": old["refresh_token"], "all": "true"})
+    assert response.status == 204
+    assert not running.is_good(present["access_token"])
+    assert running.is_good(other["access_token"])
+    assert running.ends() == [EndReason.LOGOUT]
+
+
 async def test_a_flag_that_is_neither_true_nor_false_is_refused(running: Running) -> None:
     for value in ("yes", 1, "1"):
         response = await running.http.post("/auth/logout", json={"all": value})

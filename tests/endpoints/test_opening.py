@@ -90,3 +90,14 @@ async def test_a_scope_beyond_the_clients_is_refused(start: Start) -> None:
     body = {"sub": "42", "client_id": "web", "scope": "orders:read admin"}
     response = await running.http.post("/auth/sessions", json=body, headers=basic("backend"))
     assert (response.status, await error_of(response)) == (400, "invalid_scope")
+
+
+async def test_a_scope_beyond_the_callers_own_is_refused_whoever_gets_it(start: Start) -> None:
+    backend = {"type": "confidential", "secret_hashes": [hashed(SECRET)], "may": {"open_sessions": True}}
+    clients = {"web": {"type": "public"}, "backend": {**backend, "scope": "orders:read"}}
+    running = await start(clients=clients)
+    body = {"sub": "42", "client_id": "web"}
+    response = await running.http.post("/auth/sessions", json={**body, "scope": "admin"}, headers=basic("backend"))
+    assert (response.status, await error_of(response)) == (400, "invalid_scope")
+    response = await running.http.post("/auth/sessions", json=body, headers=basic("backend"))
+    assert (await response.json())["scope"] == "orders:read"

@@ -128,6 +128,15 @@ async def test_a_client_that_may_not_revoke_is_told_so(start: Start) -> None:
     assert (response.status, await error_of(response)) == (400, "unauthorized_client")
 
 
+async def test_saying_nothing_about_the_client_is_no_way_around_that(start: Start) -> None:
+    running = await start(clients={"web": {"type": "public", "may": {"revoke": False}}})
+    pair = await running.logged_in()
+    for kind in ("refresh_token", "access_token"):
+        response = await running.post("/oauth/revoke", {"token": pair[kind]})
+        assert (response.status, await error_of(response)) == (400, "unauthorized_client")
+    assert running.is_good(pair["access_token"])
+
+
 async def test_a_refresh_token_that_is_a_jwt_is_one_all_the_same(start: Start) -> None:
     running = await start(refresh={"format": "jwt"})
     pair = await running.logged_in("svc")

@@ -105,7 +105,7 @@ async def test_a_directory_behind_a_symbolic_link_may_be_swapped(tmp_path: Path)
         (SECOND[:-5], "is not a JWK set: "),
         (key_file(A1), "it holds no key with use refresh"),
         (b" " * (MAX_BYTES + 1), "is larger than 256 KiB"),
-        (None, "cannot be read: No such file or directory"),
+        (None, "cannot be read: No such file or directory; make it with gateway keys create"),
     ],
 )
 async def test_a_broken_file_leaves_the_old_keys_in_force(path: Path, content: bytes | None, reason: str) -> None:

@@ -86,3 +86,22 @@ def test_a_socket_has_an_absolute_path(parse: object, written: str) -> None:
     assert callable(parse)
     with pytest.raises(ValueError, match="needs an absolute path"):
         parse(written)
+
+
+@pytest.mark.parametrize(
+    ("written", "is_protected"),
+    [
+        ("https://orders.internal", True),
+        ("unix:/run/app.sock", True),
+        ("http://127.0.0.1:9000", True),
+        ("http://127.8.7.6", True),
+        ("http://[::1]:9000", True),
+        ("http://localhost", True),
+        ("http://localhost.example", False),
+        ("http://10.0.0.1:9000", False),
+        ("http://orders", False),
+    ],
+)
+def test_a_link_is_protected_by_tls_or_by_not_leaving_the_host(written: str, is_protected: bool) -> None:
+    """C178"""
+    assert parse_target(written).is_protected is is_protected

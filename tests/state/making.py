@@ -50,7 +50,7 @@ def next_version(session: Session, **fields: Any) -> Session:
 
 def change_of(session: Session) -> Change:
     """Return the change from the version before."""
-    return Change(session, session.version - 1)
+    return Change(session, replace(session, version=session.version - 1).edition)
 
 
 def rotated(session: Session) -> Session:

@@ -131,9 +131,12 @@ class ClusterServers:
             server.kill()
 
 
-def start_sentinel_group(directory: Path, options: dict[str, str] | None = None) -> SentinelGroup:
+def start_sentinel_group(
+    directory: Path, options: dict[str, str] | None = None, behind: dict[str, str] | None = None, **primary_is: Any
+) -> SentinelGroup:
+    """Start a group. `behind` are options of the first primary alone, `primary_is` other fields of it."""
     common = {"repl-diskless-sync-delay": "0", "repl-timeout": "5"} | (options or {})
-    primary = RedisServer(directory / "primary", common).start()
+    primary = RedisServer(directory / "primary", common | (behind or {}), **primary_is).start()
     follow = common | {"replicaof": f"127.0.0.1 {primary.port}"}
     replicas = [RedisServer(directory / f"replica{number}", follow).start() for number in (1, 2)]
     sentinels = [_start_sentinel(directory / f"sentinel{number}", primary.port) for number in (1, 2, 3)]

@@ -379,8 +379,10 @@ async def test_sessions_whose_end_the_store_had_lost_are_ended_there(gateway: Ga
     await gateway.rounds()
     assert gateway.restored == [], "its end may be on the way to the store"
     gateway.now += RESTORE_AFTER
-    await gateway.rounds()
+    await until(lambda: gateway.follower.errors == 2)
+    assert gateway.pauses[-1] == 0.1, "and it is read as often as ever"
     gateway.is_restoring_cut = False
+    gateway.now += RESTORE_AFTER
     await until(lambda: len(gateway.restored) == 2)
     await gateway.rounds()
     assert sorted(gateway.restored) == [urlsafe_b64encode(each.mark).decode().rstrip("=") for each in ends]

@@ -213,6 +213,12 @@ def test_a_file_with_a_mistake_is_refused_without_quoting_it(content: bytes, pro
     assert not any(str(secret) in message for secret in secrets if len(str(secret)) > 5)
 
 
+def test_a_key_of_an_unknown_kind_is_passed_over_and_the_others_work() -> None:
+    """C67: whatever else it is."""
+    unknown = {"kty": "AKP", "alg": "ML-DSA-65", "kid": "pq", "use": "sig", "priv": "AAAA", "signs_from": NOW}
+    assert keyring(*GOOD, unknown, {"kty": "new"}) == keyring(*GOOD)
+
+
 def test_members_that_others_need_are_left_alone() -> None:
     assert keyring(private_jwk(OLD, comment="ours", key_ops=["sign"]), refresh_jwk(alg=None)).access
 

@@ -1,9 +1,10 @@
 """The gateway of the conformance statements, for tests named after them: its configuration, and what refusals are."""
 
 import hashlib
+import io
 import json
 from base64 import b64encode
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ CONFORMANCE: dict[str, Any] = {
         "login": {"users": {"file": "users"}},
     },
     "authenticators": {"own": {"type": "issued"}},
-    "inject": [{"header": "X-User", "claim": "sub"}],
+    "inject": [{"header": "X-User", "claim": "sub"}, {"header": "X-User-Issuer", "claim": "iss"}],
     "upstreams": {"app": {"targets": ["${GATEWAY_UPSTREAM}"]}},
     "routes": [
         {"id": "api", "match": {"path": "/api/**"}, "upstream": "app"},
@@ -129,3 +130,15 @@ async def metrics_text(gate: SessionGateway) -> str:
     ops = gate.gateway.snapshot.config.ops
     assert ops is not None
     return (await ask(ops.address.port, get("/metrics", "Connection: close"))).body.decode()
+
+
+def events(gate: SessionGateway) -> Callable[[str], list[dict[str, Any]]]:
+    """Listen to the log from now on; the function that is returned gives the events of a name."""
+    stream = io.StringIO()
+    gate.gateway.log.handler.setStream(stream)
+
+    def named(name: str) -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+        return [line for line in lines if line["event"] == name]
+
+    return named

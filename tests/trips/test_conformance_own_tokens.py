@@ -5,6 +5,7 @@ The gateway has four keys: of EdDSA, ES256, RS256 and HS256. Each attack is made
 
 import asyncio
 import base64
+import hmac
 import json
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -72,26 +73,22 @@ async def all_refused(gate: SessionGateway, *tokens: str) -> None:
 # --- the header
 
 
-@pytest.mark.parametrize("alg", ["none", "None", "nOnE", "NONE", "", None])
-async def test_an_unsigned_token(gate: SessionGateway, alg: str | None) -> None:
+async def test_an_unsigned_token(gate: SessionGateway) -> None:
     """C32: with each kid, with and without the signature of the twin."""
     for key in KEYS:
-        token = key.sign(claims(), alg=alg)
-        await all_refused(gate, token, token.rpartition(".")[0] + ".")
+        for alg in ("none", "None", "nOnE", "NONE", "", None):
+            token = key.sign(claims(), alg=alg)
+            await all_refused(gate, token, token.rpartition(".")[0] + ".")
 
 
-@pytest.mark.parametrize("key", [E, S, R], ids=lambda key: key.alg)
-@pytest.mark.parametrize("form", ["pem", "der", "n", "jwk"])
-async def test_a_public_key_as_an_hmac_secret(gate: SessionGateway, key: SigningKey, form: str) -> None:
-    """C33: also with the kid of the one key that is an HMAC secret."""
-    public = {
-        "pem": key.public_pem(),
-        "der": base64.b64decode(b"".join(key.public_pem().splitlines()[1:-1])),
-        "n": json.dumps(key.jwk()).encode(),
-        "jwk": jwks(key),
-    }[form]
-    for kid in (key.kid, H.kid):
-        await all_refused(gate, SigningKey("HS256", kid, public).sign(claims()))
+async def test_a_public_key_as_an_hmac_secret(gate: SessionGateway) -> None:
+    """C33: in every form that it is known in, also with the kid of the one key that is an HMAC secret."""
+    for key in (E, S, R):
+        pem = key.public_pem()
+        der = base64.b64decode(b"".join(pem.splitlines()[1:-1]))
+        for public in (pem, pem.rstrip(), der, json.dumps(key.jwk()).encode(), jwks(key)):
+            for kid in (key.kid, H.kid):
+                await all_refused(gate, SigningKey("HS256", kid, public).sign(claims()))
 
 
 async def test_the_kid_of_a_key_of_another_algorithm(gate: SessionGateway) -> None:
@@ -157,20 +154,19 @@ async def test_keys_that_the_token_brings_along_or_points_to(tmp_path: Path) -> 
         assert attacker.requests == []
 
 
-@pytest.mark.parametrize(
-    "header",
-    [{"crit": ["x"]}, {"crit": ["x"], "x": 1}, {"crit": []}, {"crit": ["exp"]}, {"b64": False, "crit": ["b64"]}],
-)
-async def test_a_critical_extension(gate: SessionGateway, header: dict[str, Any]) -> None:
-    """C38, C39"""
-    await all_refused(gate, *(key.sign(claims(), **header) for key in KEYS))
+CRITICAL: list[dict[str, Any]] = [
+    {"crit": ["x"]},
+    {"crit": ["x"], "x": 1},
+    {"crit": []},
+    {"crit": ["exp"]},
+    {"b64": False, "crit": ["b64"]},
+]
 
 
-async def test_a_payload_that_is_not_encoded(gate: SessionGateway) -> None:
-    """C39: RFC 7797, signed as it says."""
+async def test_a_critical_extension(gate: SessionGateway) -> None:
+    """C38, C39: and a payload that is signed without being encoded, as RFC 7797 says."""
+    await all_refused(gate, *(key.sign(claims(), **header) for key in KEYS for header in CRITICAL))
     header = b64(json.dumps({"alg": "HS256", "kid": H.kid, "typ": "at+jwt", "b64": False, "crit": ["b64"]}).encode())
-    import hmac
-
     signature = hmac.digest(H.private, header.encode() + b"." + json.dumps(claims()).encode(), "sha256")
     await all_refused(gate, f"{header}.{b64(json.dumps(claims()).encode())}.{b64(signature)}")
 
@@ -183,17 +179,19 @@ async def test_an_encrypted_token(gate: SessionGateway) -> None:
         await all_refused(gate, key.sign(claims()) + ".x.y", key.sign(claims(), enc="A256GCM") + "..")
 
 
-@pytest.mark.parametrize("typ", ["JWT", "rt+jwt", "dpop+jwt", "logout+jwt", "secevent+jwt", "at+jwt2", "at", "", None])
-async def test_another_type_of_token(gate: SessionGateway, typ: str | None) -> None:
+OTHER_TYPES = ("JWT", "rt+jwt", "dpop+jwt", "logout+jwt", "secevent+jwt", "at+jwt2", "at", "", None, 1, ["at+jwt"])
+
+
+async def test_another_type_of_token(gate: SessionGateway) -> None:
     """C41"""
-    await all_refused(gate, *(key.sign(claims(), typ=typ) for key in KEYS))
+    await all_refused(gate, *(key.sign(claims(), typ=typ) for key in KEYS for typ in OTHER_TYPES))
 
 
-@pytest.mark.parametrize("typ", ["AT+JWT", "At+Jwt", "application/at+jwt", "APPLICATION/AT+JWT"])
-async def test_the_type_in_any_case_is_good(gate: SessionGateway, typ: str) -> None:
+async def test_the_type_in_any_case_is_good(gate: SessionGateway) -> None:
     """C42"""
     for key in KEYS:
-        assert (await gate.api(key.sign(claims(), typ=typ), path="/api/twin")).status == 200
+        for typ in ("AT+JWT", "At+Jwt", "application/at+jwt", "APPLICATION/AT+JWT"):
+            assert (await gate.api(key.sign(claims(), typ=typ), path="/api/twin")).status == 200
 
 
 @pytest.mark.parametrize("form", ["opaque", "jwt"])
@@ -205,8 +203,7 @@ async def test_a_refresh_token_as_an_access_token(tmp_path: Path, form: str) -> 
         assert (pair["refresh_token"].count(".") == 2) == (form == "jwt")
         assert (await gate.api(pair["access_token"], path="/api/twin")).status == 200
         await all_refused(gate, pair["refresh_token"])
-        is_refused_exchange = await gate.exchange(pair["access_token"])
-        is_error(is_refused_exchange, 400, "invalid_grant")
+        is_error(await gate.exchange(pair["access_token"]), 400, "invalid_grant")
         identity = {"iss": ISSUER, "sub": "alice", "aud": "web", "iat": NOW, "exp": NOW + 600, "nonce": "n"}
         await all_refused(gate, *(key.sign(identity, typ=typ) for key in KEYS for typ in ("JWT", "at+jwt")))
 
@@ -223,15 +220,11 @@ BAD_TIMES = ['"9999999999"', "NaN", "Infinity", "-Infinity", "1e400", "true", "-
 """C45, C46: of `exp`."""
 
 
-@pytest.mark.parametrize("text", BAD_TIMES)
-async def test_an_end_that_is_no_number_of_seconds(gate: SessionGateway, text: str) -> None:
+async def test_an_end_that_is_no_number_of_seconds(gate: SessionGateway) -> None:
     """C45, C46"""
-    for key in KEYS:
-        answer = await gate.api(key.sign(with_exp(text)))
-        is_refused(answer, EXPIRED if text == "-1" and json_of(answer)["error_description"] == EXPIRED else INVALID)
+    await all_refused(gate, *(key.sign(with_exp(text)) for key in KEYS for text in BAD_TIMES))
 
 
-INVALID = "The access token is invalid"
 BAD_CLAIMS: dict[str, list[dict[str, Any]]] = {
     "C44 no end": [{"exp": None}],
     "C47 not yet": [{"nbf": NOW + 60}, {"nbf": "0"}, {"nbf": True}],
@@ -295,30 +288,28 @@ async def test_one_of_several_audiences_is_good(gate: SessionGateway) -> None:
 # --- what two parsers could read differently
 
 
-def payloads() -> dict[str, bytes]:
-    good = json.dumps(claims())
-    return {
-        "C56 twice the same": good.replace('"sub": "alice"', '"sub": "alice", "sub": "alice"').encode(),
-        "C56 twice": good.replace('"sub": "alice"', '"sub": "bob", "sub": "alice"').encode(),
-        "C56 twice, one escaped": good.replace('"sub": "alice"', '"sub": "alice", "s\\u0075b": "bob"').encode(),
-        "C57 UTF-16": good.encode("utf-16"),
-        "C57 UTF-16-LE": good.encode("utf-16-le"),
-        "C57 UTF-32": good.encode("utf-32"),
-        "C57 BOM": b"\xef\xbb\xbf" + good.encode(),
-        "C57 Latin-1": json.dumps(claims(name="é"), ensure_ascii=False).encode("latin-1"),
-        "C60 array": f"[{good}]".encode(),
-        "C60 string": json.dumps(good).encode(),
-        "C60 number": b"1",
-        "C60 null": b"null",
-        "C60 nothing": b"",
-        "two objects": good.encode() * 2,
-    }
+GOOD = json.dumps(claims())
+PAYLOADS = {
+    "C56 twice the same": GOOD.replace('"sub": "alice"', '"sub": "alice", "sub": "alice"').encode(),
+    "C56 twice": GOOD.replace('"sub": "alice"', '"sub": "bob", "sub": "alice"').encode(),
+    "C56 twice, one escaped": GOOD.replace('"sub": "alice"', '"sub": "alice", "s\\u0075b": "bob"').encode(),
+    "C57 UTF-16": GOOD.encode("utf-16"),
+    "C57 UTF-16-LE": GOOD.encode("utf-16-le"),
+    "C57 UTF-32": GOOD.encode("utf-32"),
+    "C57 BOM": b"\xef\xbb\xbf" + GOOD.encode(),
+    "C57 Latin-1": json.dumps(claims(name="é"), ensure_ascii=False).encode("latin-1"),
+    "C60 array": f"[{GOOD}]".encode(),
+    "C60 string": json.dumps(GOOD).encode(),
+    "C60 number": b"1",
+    "C60 null": b"null",
+    "C60 nothing": b"",
+    "two objects": GOOD.encode() * 2,
+}
 
 
-@pytest.mark.parametrize("name", payloads())
-async def test_a_payload_that_is_not_one_strict_object(gate: SessionGateway, name: str) -> None:
+async def test_a_payload_that_is_not_one_strict_object(gate: SessionGateway) -> None:
     """C56, C57, C60: with a good signature."""
-    await all_refused(gate, *(key.sign(payloads()[name]) for key in KEYS))
+    await all_refused(gate, *(key.sign(payload) for payload in PAYLOADS.values() for key in KEYS))
 
 
 async def test_a_header_that_is_not_one_strict_object(gate: SessionGateway) -> None:
@@ -403,16 +394,17 @@ async def test_a_weak_key_stops_the_start(tmp_path: Path, member: dict[str, Any]
     """C61: the mistake is told with its place, and without the key."""
     with pytest.raises(CompileMistakes) as caught:
         start(tmp_path, member)
+    [mistake] = caught.value.mistakes
+    assert mistake.path == ("sessions", "key_file")
     text = str(caught.value)
-    assert "sessions.key_file" in text
     assert not any(str(member[name]) in text for name in ("d", "k") if name in member)
 
 
-@pytest.mark.parametrize("change", [{"use": "enc"}, {"use": None, "key_ops": ["sign"]}, {"use": "SIG"}])
-async def test_a_key_that_is_for_something_else_is_not_used(tmp_path: Path, change: dict[str, Any]) -> None:
+async def test_a_key_that_is_for_something_else_is_not_used(tmp_path: Path) -> None:
     """C66: the key file holds nothing but what tokens are made of; so the start says what does not belong there."""
-    with pytest.raises(CompileMistakes, match="neither"):
-        start(tmp_path, private_jwk(S, **change))
+    for change in ({"use": "enc"}, {"use": None, "key_ops": ["encrypt"]}, {"use": None}):
+        with pytest.raises(CompileMistakes, match="neither"):
+            start(tmp_path, private_jwk(S, **change))
 
 
 def start(directory: Path, *members: dict[str, Any]) -> None:
@@ -421,10 +413,9 @@ def start(directory: Path, *members: dict[str, Any]) -> None:
     file.write_bytes(key_file(private_jwk(make_key("EdDSA", "good")), refresh_jwk(), *members))
     file.chmod(0o600)
     (directory / "users").write_text("")
-    (directory / "admin.token").write_text("a" * 40)
-    config = {**CONFORMANCE, "upstreams": {"app": {"targets": ["http://127.0.0.1:9"]}}}
-    names = {"GATEWAY_LISTEN": "127.0.0.1:0", "GATEWAY_OPS": "127.0.0.1:0", "GATEWAY_ADMIN": "127.0.0.1:0"}
-    Gateway(load_text(json.dumps(config), {**names, "STATE_URL": "sqlite:state.db"}).config, directory, Clock(NOW))
+    config = {name: value for name, value in CONFORMANCE.items() if name not in ("ops", "admin")}
+    names = {"GATEWAY_LISTEN": "127.0.0.1:0", "GATEWAY_UPSTREAM": "http://127.0.0.1:9", "STATE_URL": "sqlite:state.db"}
+    Gateway(load_text(json.dumps(config), names).config, directory, Clock(NOW))
 
 
 async def test_a_key_of_an_unknown_kind_is_ignored_and_the_others_work(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def without_old_keys(document: bytes, older_than: float, now: float) -> tuple[by
         key for key in states(document, now) if key.unused_since is not None and key.unused_since <= now - older_than
     ]
     names = {(key.use, key.kid) for key in old}
-    kept = [jwk for jwk in _members(document) if (jwk["use"], jwk["kid"]) not in names]
+    kept = [jwk for jwk in _members(document) if (jwk.get("use"), jwk.get("kid")) not in names]
     return _document(kept), old
 
 

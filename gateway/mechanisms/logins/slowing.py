@@ -6,6 +6,9 @@
 * An account, over all networks: never refused. After many failures attempts are delayed by up to a few seconds.
 * A network from which somebody has logged in to an account is exempt from the last two, for that account.
 
+All spellings of a name that some backend may take for the same account are counted together. A success speaks for its
+own spelling only: who has an account whose name looks like another's shall not clear the failures of that one.
+
 An attempt counts as a failure until it is known not to be one, so many at once are no way around, and neither is
 hanging up. Nothing here knows which accounts exist. Everything is in this process alone, bounded, and under keyed
 fingerprints; what was not used for longest is forgotten first. N processes allow N times as much.
@@ -25,7 +28,7 @@ from typing import Annotated, Generic, Self, TypeVar
 
 from pydantic import Field, model_validator
 
-from gateway.mechanisms.logins.base import Attempt
+from gateway.mechanisms.logins.base import Attempt, as_compared
 from gateway.model.errors import TooManyAttempts
 from gateway.model.settings import Seconds, Settings
 
@@ -69,9 +72,13 @@ class SlowingSettings(Settings):
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """What one attempt was counted under. `counted` is false for an account from a network that is known to it."""
+    """What one attempt was counted under. `counted` is false for an account from a network that is known to it.
+
+    `pair` is the account and its network, `spelling` the same with the name as it was written.
+    """
 
     pair: bytes
+    spelling: bytes
     address: bytes
     account: bytes
     counted: bool
@@ -104,11 +111,11 @@ class Slowing:
         failures = self._pairs.get(ticket.pair) or _Failures()
         if now - failures.last_at >= self._settings.forget_after:
             failures = _Failures()
-        self._refuse_until(failures.last_at + self._wait(failures.count), now)
+        self._refuse_until(failures.last_at + self._wait(len(failures.spellings)), now)
         if ticket.counted:
             level = self._addresses.level(ticket.address, now) + 1 - self._settings.address_failures
             self._refuse_until(now + level * self._settings.address_recovery, now)
-        self._pairs.put(ticket.pair, _Failures(failures.count + 1, now))
+        self._pairs.put(ticket.pair, _Failures((*failures.spellings, ticket.spelling), now))
         if ticket.counted:
             delay = self._delay(self._accounts.level(ticket.account, now))
             self._addresses.add(ticket.address, 1, now)
@@ -119,15 +126,25 @@ class Slowing:
 
     def succeeded(self, ticket: Ticket) -> None:
         """The password was right: the account is clear in this network, and known there from now on."""
-        self._pairs.drop(ticket.pair)
-        self._known.put(ticket.pair, True)
+        if failures := self._pairs.get(ticket.pair):
+            self._keep(ticket.pair, [each for each in failures.spellings if each != ticket.spelling], failures.last_at)
+        self._known.put(ticket.spelling, True)
         self._uncount(ticket)
 
     def undecided(self, ticket: Ticket) -> None:
         """Nobody learnt whether the password is right, so nothing was guessed."""
-        if failures := self._pairs.get(ticket.pair):
-            self._pairs.put(ticket.pair, _Failures(max(0, failures.count - 1), failures.last_at))
+        failures = self._pairs.get(ticket.pair)
+        if failures is not None and ticket.spelling in failures.spellings:
+            left = list(failures.spellings)
+            left.remove(ticket.spelling)
+            self._keep(ticket.pair, left, failures.last_at)
         self._uncount(ticket)
+
+    def _keep(self, pair: bytes, left: list[bytes], last_at: float) -> None:
+        if left:
+            self._pairs.put(pair, _Failures(tuple(left), last_at))
+        else:
+            self._pairs.drop(pair)
 
     def _uncount(self, ticket: Ticket) -> None:
         if ticket.counted:
@@ -138,12 +155,13 @@ class Slowing:
     def _ticket(self, attempt: Attempt) -> Ticket:
         account = _folded(attempt.username)
         address, network = _places(attempt.address)
-        pair = self._fingerprint("pair", account, network)
+        spelling = self._fingerprint("spelling", as_compared(attempt.username), network)
         return Ticket(
-            pair,
+            self._fingerprint("pair", account, network),
+            spelling,
             self._fingerprint("address", address),
             self._fingerprint("account", account),
-            counted=self._known.get(pair) is None,
+            counted=self._known.get(spelling) is None,
         )
 
     def _fingerprint(self, *parts: str) -> bytes:
@@ -180,7 +198,9 @@ class Slowing:
 
 @dataclass(frozen=True, slots=True)
 class _Failures:
-    count: int = 0
+    """Those of one account from one network: how the name was spelled in each."""
+
+    spellings: tuple[bytes, ...] = ()
     last_at: float = -math.inf
 
 
@@ -233,8 +253,16 @@ class Leaks:
 
 
 def _folded(username: str) -> str:
-    """Return one form for all spellings that some backend may take for the same account."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", username).casefold()).strip()
+    """Return one form for all spellings that some backend may take for the same account.
+
+    Databases compare without case, and many without accents, invisible characters and spaces at the end.
+    """
+    letters = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", username).casefold())
+    return "".join(char for char in letters if not _is_overlooked(char)).strip()
+
+
+def _is_overlooked(char: str) -> bool:
+    return unicodedata.combining(char) > 0 or unicodedata.category(char).startswith("C")
 
 
 def _places(address: str) -> tuple[str, str]:

@@ -1,8 +1,8 @@
 -- Writes records with all that follows from them, or nothing. Returns 1 or 0.
 -- KEYS: 5 the index of the subject, 6... records.
 -- ARGV: 4 the number of records, 5 the number of expected sids (-1: any), then for each record in fives: expected
--- version (empty: none), value, kept until, listed until, sid; then the expected sids; then revocations in threes.
--- A value begins with its version and a space. Everything is looked at first, and written last.
+-- edition (empty: none), value, kept until, listed until, sid; then the expected sids; then revocations in threes.
+-- A value begins with its edition and a space. Everything is looked at first, and written last.
 
 local records, expected = tonumber(ARGV[4]), tonumber(ARGV[5])
 local sids = 6 + records * 5

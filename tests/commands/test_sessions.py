@@ -1,0 +1,131 @@
+"""`gateway sessions`: what is ended there is over in a gateway that runs."""
+
+import asyncio
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.cli import main
+from tests.minting import jwks
+from tests.session_gateway import SECTIONS, SessionGateway, session_gateway, write_files
+from tests.trips.running import KEY, config
+
+Capture = pytest.CaptureFixture[str]
+
+
+def write_config(directory: Path, **sections: Any) -> Path:
+    file = directory / "config.yaml"
+    file.write_text(json.dumps(config(json.dumps({**SECTIONS, **sections}))))
+    (directory / "keys.json").write_bytes(jwks(KEY))
+    return file
+
+
+async def gateway(*words: object) -> tuple[int, str, str]:
+    """Run the command in a process of its own."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway", "sessions", *map(str, words)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+async def is_refused(served: SessionGateway, access_token: str) -> None:
+    async with asyncio.timeout(5):
+        while await served.call(access_token) != 401:
+            await asyncio.sleep(0.02)
+
+
+async def test_sessions_of_a_running_gateway_are_listed_and_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.trips.running.NOW", time.time())  # the command has the real time
+    file = write_config(tmp_path)
+    async with session_gateway(tmp_path) as served:
+        phone, laptop, tablet = [await served.log_in(device=name) for name in ("phone", "laptop", "tablet")]
+        code, out, err = await gateway("list", "--config", file, "--subject", "alice")
+        assert (code, err) == (0, "")
+        assert [word in out for word in ("SESSION", "phone", "laptop", "127.0.0.0/24")] == [True] * 4
+        code, out, _ = await gateway("list", "--config", file, "--subject", "alice", "--device", "phone", "--json")
+        assert [each["id"] for each in json.loads(out)] == [await served.sid_of(phone)]
+
+        code, out, err = await gateway("end", "--config", file, "--subject", "alice", "--device", "phone", "--json")
+        assert (code, json.loads(out)) == (0, {"ended": 1})
+        told = json.loads(err)
+        assert (told["event"], told["subject"], told["device"], told["ended"]) == ("admin_change", "alice", "phone", 1)
+        assert told["actor"].startswith("command line:")
+        await is_refused(served, phone["access_token"])
+        assert await served.call(laptop["access_token"]) == 200
+
+        assert (await gateway("end", "--config", file, "--session", await served.sid_of(laptop)))[:2] == (
+            0,
+            "1 ended\n",
+        )
+        await is_refused(served, laptop["access_token"])
+        assert (await gateway("end", "--config", file, "--subject", "alice"))[:2] == (0, "1 ended\n")
+        await is_refused(served, tablet["access_token"])
+        assert (await gateway("list", "--config", file, "--subject", "alice"))[:2] == (0, "no sessions\n")
+        assert (await gateway("end", "--config", file, "--session", "no-such-session"))[:2] == (1, "0 ended\n")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["list"],
+        ["end"],
+        ["end", "--subject", "a", "--session", "b"],
+        ["list", "--session", "b"],
+    ],
+)
+def test_whose_sessions_must_be_said_once(words: list[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["sessions", *words])
+    assert left.value.code == 2
+
+
+def test_a_device_is_one_of_a_subject(capsys: Capture) -> None:
+    assert main(["sessions", "end", "--session", "x", "--device", "phone"]) == 2
+    assert "--device goes with --subject" in capsys.readouterr().err
+
+
+def test_a_store_that_cannot_be_used_is_told(tmp_path: Path, capsys: Capture) -> None:
+    write_files(tmp_path)
+    (tmp_path / "state").write_text("where a directory should be")
+    file = write_config(tmp_path, state={"url": "sqlite:state/gateway.db"})
+    assert main(["sessions", "end", "--config", str(file), "--subject", "alice"]) == 1
+    assert "the store did not answer, so nothing is certain" in capsys.readouterr().err
+    file = write_config(tmp_path, state={"url": "sqlite::memory:"})
+    assert main(["sessions", "list", "--config", str(file), "--subject", "alice"]) == 1
+    assert "name a file" in capsys.readouterr().err
+
+
+def test_mistakes_are_told_with_their_lines(tmp_path: Path, capsys: Capture) -> None:
+    write_files(tmp_path)
+    (tmp_path / "own.json").unlink()
+    file = write_config(tmp_path)
+    assert main(["sessions", "list", "--config", str(file), "--subject", "alice"]) == 1
+    assert f"{file}:1: sessions.key_file: own.json cannot be read" in capsys.readouterr().err
+
+
+def test_without_sessions_there_are_none(tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "keys.json").write_bytes(jwks(KEY))
+    file = tmp_path / "config.yaml"
+    file.write_text(json.dumps(config()))
+    assert main(["sessions", "list", "--config", str(file), "--subject", "alice"]) == 1
+    assert "has no sessions" in capsys.readouterr().err
+
+
+def test_a_user_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gateway.commands import sessions
+
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found: 12345")
+
+    monkeypatch.setattr("getpass.getuser", nameless)
+    assert sessions._user().isdecimal()
