@@ -66,7 +66,7 @@ async def _run(plan: Plan, directory: Path) -> None:
     _print(session_tables.look_ups(await asyncio.to_thread(look_ups, _made(directory / "look-ups"), plan.crowd)))
     growth = await asyncio.to_thread(view_mib, plan.crowd[-1])
     _print(session_tables.starts([start async for start in _starts(plan, directory, house)], plan.crowd[-1], growth))
-    _print(session_tables.idles([idle async for idle in _idles(plan, directory, house)]))
+    _print(session_tables.idles(await _idles(plan, directory, house)))
     _print("\n".join(f"- {name}: {value}" for name, value in facts.items()))
     print(f"done in {time.monotonic() - began:.0f} s")
 
@@ -100,11 +100,12 @@ async def _starts(plan: Plan, directory: Path, house: Path) -> AsyncIterator[Sta
                 yield start
 
 
-async def _idles(plan: Plan, directory: Path, house: Path) -> AsyncIterator[Idle]:
-    yield await idle_without_state(_made(directory / "idle"), choose_cores(), plan.idle_seconds)
+async def _idles(plan: Plan, directory: Path, house: Path) -> list[Idle]:
+    """Watch all at the same time: none of them takes much."""
+    bare = idle_without_state(_made(directory / "idle"), choose_cores(), plan.idle_seconds)
     with _stores(directory / "idles") as stores:
-        for store in stores:
-            yield await idle_over(store, directory / f"idle {store.name}", house, plan.idle_seconds)
+        others = (idle_over(store, directory / f"idle {store.name}", house, plan.idle_seconds) for store in stores)
+        return list(await asyncio.gather(bare, *others))
 
 
 def _made(directory: Path) -> Path:

@@ -14,6 +14,7 @@ from gateway.config.session_contradictions import (
     admin_without_sessions,
     insecure_alarm,
     insecure_session_issuer,
+    own_tokens_taken_for_anothers,
     sessions_without_state,
 )
 from gateway.config.token_contradictions import (
@@ -246,6 +247,7 @@ _CHECKS: tuple[Callable[[Draft], Iterator[Contradiction]], ...] = (
     sessions_without_state,
     admin_without_sessions,
     insecure_session_issuer,
+    own_tokens_taken_for_anothers,
     insecure_alarm,
 )
 

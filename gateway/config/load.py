@@ -112,4 +112,6 @@ _SECRET = re.compile(r"secret|password|key", re.IGNORECASE)
 
 
 def _is_secret(path: SettingPath) -> bool:
-    return bool(path) and _SECRET.search(str(path[-1])) is not None
+    """Say whether a setting, or the list it is in, is called like a secret: people write those where hashes belong."""
+    name = next((part for part in reversed(path) if isinstance(part, str)), "")
+    return _SECRET.search(name) is not None

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from gateway.config.draft import Draft
 from gateway.config.mistakes import SettingPath
+from gateway.mechanisms.authenticators.jwt import JwtSettings
 from gateway.model.host import is_loopback
 
 Contradiction = tuple[SettingPath, str]
@@ -27,6 +28,17 @@ def insecure_session_issuer(draft: Draft) -> Iterator[Contradiction]:
     if sessions.issuer.startswith("http:"):
         message = "anybody could pose as the issuer; write https://, or accept it: insecure: [http_issuer]"
         yield ("sessions", "issuer"), message
+
+
+def own_tokens_taken_for_anothers(draft: Draft) -> Iterator[Contradiction]:
+    """A session's end is known by its id, which is looked up for our own tokens alone: others would outlive a logout."""
+    sessions = draft.config.sessions
+    if sessions is None:
+        return
+    for name, settings in draft.config.authenticators.items():
+        if isinstance(settings, JwtSettings) and settings.issuer == sessions.issuer:
+            message = f"{settings.issuer} is the gateway itself, whose tokens end with their session; write type: issued"
+            yield ("authenticators", name, "issuer"), message
 
 
 def insecure_alarm(draft: Draft) -> Iterator[Contradiction]:

@@ -1,7 +1,8 @@
 """Sessions: log in, exchange, renew, look up. Each is the same trip: load, decide, commit, and mint from the record.
 
 Every method raises StoreUnavailable when the store cannot say or confirm; then nothing is lost, and the client's
-tokens stay good. What a client asks for is done, even if it does not wait for the answer. What happened is told to `record`, as values of `model.session`. Nothing here knows HTTP.
+tokens stay good. What a client asks for is done, even if it does not wait for the answer. What happened is told to
+`record`, as values of `model.session`. Nothing here knows HTTP.
 """
 
 import secrets

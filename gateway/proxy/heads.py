@@ -69,7 +69,7 @@ def request_head(
         lines.append(b"Transfer-Encoding: chunked\r\n")
     elif (length := request.one(b"content-length")) is not None:
         lines.append(b"Content-Length: " + length + b"\r\n")
-    if expects_continue(request):
+    if expects_continue(request) and not allow.route.is_own:
         lines.append(b"Expect: 100-continue\r\n")
     if upgrade is not None:
         lines.append(b"Connection: Upgrade\r\nUpgrade: " + upgrade + b"\r\n")

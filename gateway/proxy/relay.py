@@ -79,6 +79,7 @@ class Relay:
     _answer_framing = Framing.NONE
     _answer_closes = False
     _body_sent = False
+    _gathers = False
     _is_waiting = False
     _retried = False
     _ended = False
@@ -168,7 +169,17 @@ class Relay:
         self.first_byte_timeout, self.idle_timeout = route.first_byte_timeout, route.idle_timeout
         self.upgrade = granted_upgrade(self.request, self.framing, route)
         self._pool = self._client.plane.pool(self.snapshot.upstreams[route.upstream])
-        self._borrow(fresh=False)
+        if route.is_own and not self.request_complete:
+            self._gather()
+        else:
+            self._borrow(fresh=False)
+
+    def _gather(self) -> None:
+        """Wait for the whole body: the gateway's own routes are open to strangers, who must not hold connections."""
+        self._gathers = True
+        if expects_continue(self.request):
+            self._client.send(status_line(100) + b"\r\n")
+            self._client.flush()
 
     def _borrow(self, *, fresh: bool) -> None:
         assert self._pool is not None
@@ -225,7 +236,7 @@ class Relay:
             self._upstream.write(piece)
         else:
             self._chunks.append(piece)
-            if self.began and self._pool is not None:
+            if self._is_waiting:
                 self._client.hold("connecting")
 
     def body_end(self) -> None:
@@ -235,6 +246,8 @@ class Relay:
             if self.framing is Framing.CHUNKED:
                 self._upstream.write(_LAST_CHUNK)
             self._upstream.request_sent()
+        elif self._gathers and not self._ended:
+            self._guarded(self._borrow, fresh=False)
 
     def fail(self, error: Refusal) -> None:
         """The request will never be complete: it is malformed, or too slow."""

@@ -278,6 +278,16 @@ def test_a_secret_is_never_shown() -> None:
     assert "hunter2" not in str(found)
 
 
+def test_a_secret_that_stands_where_its_hash_belongs_is_never_shown() -> None:
+    [told] = about(
+        "sessions",
+        "sessions: {issuer: 'https://gw.example', audiences: [a], key_file: k, "
+        "clients: {svc: {type: confidential, secret_hashes: [hunter2]}}}",
+    )
+    assert told.startswith("sessions.clients.svc.secret_hashes[0]: ")
+    assert "hunter2" not in told
+
+
 @pytest.mark.parametrize(
     "text",
     [

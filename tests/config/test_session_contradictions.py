@@ -10,6 +10,7 @@ from gateway.config.compile import CompileMistakes, compile_config
 from gateway.config.load import load_config
 from gateway.config.mistakes import ConfigMistakes
 from gateway.mechanisms.base import offline_resources
+from tests.config.test_contradictions import issuer
 from tests.config.test_token_contradictions import SESSIONS, STATE, found
 from tests.minting import jwks
 from tests.session_gateway import SECTIONS, write_files
@@ -33,6 +34,15 @@ def test_an_http_issuer_must_be_accepted() -> None:
     plain = {**SESSIONS, "issuer": "http://gw.example"}
     assert places(sessions=plain, state=STATE) == ["sessions.issuer"]
     assert places(sessions=plain, state=STATE, insecure=["http_issuer"]) == []
+
+
+def test_own_tokens_do_not_outlive_a_logout_by_being_taken_for_anothers() -> None:
+    """A `jwt` authenticator for our own issuer would not know that a session has ended."""
+    own = {**issuer("own"), "issuer": SESSIONS["issuer"]}
+    told = found(sessions=SESSIONS, state=STATE, authenticators={"own": own})
+    assert list(told) == ["authenticators.own.issuer"]
+    assert "type: issued" in told["authenticators.own.issuer"]
+    assert places(sessions=SESSIONS, state=STATE, authenticators={"own": {"type": "issued"}}) == []
 
 
 @pytest.mark.parametrize(

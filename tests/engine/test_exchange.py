@@ -51,6 +51,12 @@ def test_an_exchange_replaces_both_tokens() -> None:
     assert (after.last_used_at, after.idle_expires_at) == (T0 + 700, T0 + 700 + 7 * 86400)
 
 
+def test_no_access_token_is_issued_before_the_one_that_it_follows() -> None:
+    """Else a login in the second of "log out everywhere" would be void after its first exchange."""
+    after = rotated(session(access_issued_at=T0 + 1, created_at=T0 + 1), 0.5)
+    assert after.access_issued_at == T0 + 1
+
+
 def test_a_new_pair_is_made_with_the_keys_of_the_day() -> None:
     after = rotated(session(), 700, refresh_kid=2, signing_kid="k2")
     assert (after.refresh_kid, after.signing_kid) == (2, "k2")

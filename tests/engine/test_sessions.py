@@ -1,6 +1,7 @@
 import asyncio
+import gc
 from base64 import urlsafe_b64decode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,25 @@ def pair(issued: Issued) -> tuple[str, str | None]:
 def refresh_token(issued: Issued) -> str:
     assert issued.refresh_token is not None
     return issued.refresh_token
+
+
+async def gave_up(gateway: Gateway, work: Coroutine[Any, Any, object]) -> None:
+    """Do something for a client that is gone before it is committed."""
+    task = asyncio.create_task(work)
+
+    async def go() -> None:
+        task.cancel()
+        await asyncio.sleep(0)
+
+    gateway.faults.before = go
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.002)
 
 
 # --- log in
@@ -357,6 +377,34 @@ async def test_a_theft_that_the_store_cannot_note_is_one_alarm_and_holds_here(ga
         with pytest.raises(errors.EndedSession):
             await gateway.exchange(token)
     assert gateway.ends() == [EndReason.REUSE, EndReason.RESTORED]
+
+
+async def test_a_theft_is_told_of_even_if_the_thief_does_not_wait(gateway: Gateway) -> None:
+    first = await gateway.login()
+    await gateway.exchange(await gateway.exchange(first))
+    await gave_up(gateway, gateway.exchange(first))
+    await until(lambda: gateway.results()[-1:] == ["reused_refresh_token"])
+    assert gateway.ends() == [EndReason.REUSE]
+    assert not gateway.holds(first)
+
+
+async def test_who_hangs_up_in_the_middle_of_a_logout_is_logged_out(gateway: Gateway) -> None:
+    issued = await gateway.login()
+    await gave_up(gateway, gateway.service.end(issued.session.sid, EndReason.LOGOUT))
+    await until(lambda: gateway.ends() == [EndReason.LOGOUT])
+    assert not gateway.holds(issued)
+
+
+async def test_work_that_fails_after_its_client_left_bothers_nobody(
+    gateway: Gateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = await gateway.login()
+    await gateway.exchange(first)
+    gateway.faults.next = ["away", "away"]
+    await gave_up(gateway, gateway.exchange((await gateway.exchange(first)).refresh_token or ""))
+    await until(lambda: gateway.results()[-1:] == ["store_unavailable"])
+    gc.collect()
+    assert not caplog.records
 
 
 async def test_an_early_exchange_can_end_the_session(home: House) -> None:

@@ -96,6 +96,17 @@ async def test_only_the_expected_version_is_replaced(store: SessionStore, ours: 
     assert await ours.loaded(first.sid) == second
 
 
+async def test_a_record_that_took_the_number_of_a_lost_one_is_not_replaced(store: SessionStore, ours: Ours) -> None:
+    """Whoever loaded before a failover must not undo what was committed after it."""
+    first = await ours.opened()
+    lost = next_version(first, commit_id=1)
+    ended = replace(over(first), commit_id=2)
+    assert await store.commit(Commit((Change(ended, first.edition),)))
+    assert not await store.commit(Commit((Change(next_version(lost, commit_id=3), lost.edition),)))
+    assert await ours.loaded(first.sid) == ended
+    assert await store.commit(Commit((Change(next_version(ended, commit_id=2**32 - 1), ended.edition),)))
+
+
 async def test_a_session_that_is_not_there_is_not_changed(
     store: SessionStore, feed: RevocationFeed, ours: Ours
 ) -> None:

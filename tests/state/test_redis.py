@@ -116,7 +116,7 @@ async def test_a_restart_between_two_calls_is_not_noticed(server: RedisServer) -
 
 async def test_a_commit_whose_reply_was_lost_is_done_again_and_holds(server: RedisServer) -> None:
     async with (
-        swallowing_proxy(server.port) as proxy,
+        between(server.port) as proxy,
         opened(f"redis://127.0.0.1:{proxy.port}", timeout=0.3) as handles,
     ):
         store, _ = handles
@@ -144,6 +144,32 @@ async def test_a_call_that_was_cancelled_leaves_no_reply_to_the_next_one(server:
             with suppress(asyncio.CancelledError):
                 await reading
             assert (await store.load(sessions[0].sid))[0] == sessions[0]
+
+
+async def test_a_crowd_takes_turns_and_none_of_it_runs_out_of_time(server: RedisServer) -> None:
+    """All at once they would take twice the deadline."""
+    async with (
+        between(server.port) as proxy,
+        opened(f"redis://127.0.0.1:{proxy.port}", timeout=0.5) as (store, _),
+    ):
+        session = new_session(await seconds(store))
+        await store.commit(opening(session))
+        proxy.delay = 0.1
+        loaded = await asyncio.gather(*(store.load(session.sid) for _ in range(250)))
+        assert [each for each, _ in loaded] == [session] * 250
+
+
+async def test_who_has_no_turn_in_a_long_time_is_told_so(server: RedisServer) -> None:
+    async with opened(url_of(server), timeout=0.1) as (store, _):
+        server.pause()
+        try:
+            failures = await asyncio.gather(*(store.clock() for _ in range(250)), return_exceptions=True)
+        finally:
+            server.resume()
+        assert {type(each) for each in failures} == {StoreUnavailable}
+        assert "did not answer" in str(failures[0])
+        assert "at once" in str(failures[-1])
+        assert await eventually(store.clock)
 
 
 async def test_scripts_that_the_server_forgot_are_sent_again(server: RedisServer) -> None:
@@ -439,16 +465,17 @@ async def test_a_record_deleted_by_hand_is_no_session_and_hinders_no_login(serve
         assert await store.commit(Commit((Change(other, None),), expected_sids=frozenset()))
 
 
-# --- a proxy that swallows replies
+# --- a proxy that swallows or delays replies
 
 
-class SwallowingProxy:
-    """Passes everything on, but the replies only while it does not swallow."""
+class Between:
+    """Passes everything on, the replies `delay` seconds later, and only while it does not swallow."""
 
     def __init__(self, target: int) -> None:
         self._target = target
         self.port = free_port()
         self.swallows = False
+        self.delay = 0.0
         self._writers: list[asyncio.StreamWriter] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -459,6 +486,8 @@ class SwallowingProxy:
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, replies: bool) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(65536):
+                if replies:
+                    await asyncio.sleep(self.delay)
                 if not (replies and self.swallows):
                     writer.write(data)
         writer.close()
@@ -469,8 +498,8 @@ class SwallowingProxy:
 
 
 @asynccontextmanager
-async def swallowing_proxy(target: int) -> AsyncIterator[SwallowingProxy]:
-    proxy = SwallowingProxy(target)
+async def between(target: int) -> AsyncIterator[Between]:
+    proxy = Between(target)
     server = await asyncio.start_server(proxy.serve, "127.0.0.1", proxy.port)
     try:
         yield proxy

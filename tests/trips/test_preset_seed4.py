@@ -1,4 +1,4 @@
-"""What the text of seed 4 describes is there with its preset: Redis, one session per user, exchanges with the expired token."""
+"""What the text of seed 4 describes is there with its preset: Redis, one session per user, both tokens to exchange."""
 
 import asyncio
 from pathlib import Path
