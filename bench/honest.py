@@ -22,10 +22,10 @@ TABS = 0.03
 """How often an exchange is done by two tabs at once."""
 LOSSES = 0.03
 """How often the answer of an exchange is lost."""
-LEAVING = 0.03
+LEAVING = 0.06
 """How often a client logs out instead of sending a request."""
-_TRIES = 0.4
-"""Seconds between two tries of a revoked token."""
+_TRIES = 0.6
+"""Seconds between two tries of a revoked token, about."""
 
 
 @dataclass(slots=True)

@@ -19,6 +19,8 @@ from tests.clients.processes import Fleet, GatewayProcess
 
 MAX_STALENESS = 5.0
 """Of the routes, which are closed: less than an outage may last."""
+_TRYING = 4
+"""Workers that try revoked tokens, however busy the others are."""
 _AUDIT_SECONDS = 60.0
 _METRICS = {
     "exchanges: rotated": ("gateway_exchanges_total", {"result": "rotated"}),
@@ -85,7 +87,9 @@ class Storm:
         started = time.monotonic()
         due = [(started + client.rng.random(), client.number, client) for client in self.clients]
         heapq.heapify(due)
-        workers = [asyncio.create_task(self._work(due)) for _ in range(self.scenario.workers)]
+        tried: list[tuple[float, int, Client]] = []
+        workers = [asyncio.create_task(self._work(due, tried)) for _ in range(self.scenario.workers)]
+        workers += [asyncio.create_task(self._work(tried, tried)) for _ in range(_TRYING)]
         try:
             events = [await self._play(event, started) for event in self.scenario.events]
             await asyncio.sleep(max(0.0, started + self.scenario.seconds - time.monotonic()))
@@ -130,8 +134,8 @@ class Storm:
 
         await asyncio.gather(*(open_some(gateway) for gateway in self.gateways * (self.scenario.workers // 2)))
 
-    async def _work(self, due: list[tuple[float, int, Client]]) -> None:
-        """Do what is due next, again and again."""
+    async def _work(self, due: list[tuple[float, int, Client]], tried: list[tuple[float, int, Client]]) -> None:
+        """Do what is due next, again and again. Who has left goes to those that try revoked tokens."""
         connections: dict[int, Connection] = {}
         while not self.is_over:
             if not due or due[0][0] > time.monotonic():
@@ -141,7 +145,7 @@ class Storm:
             gateways = [self._connection(connections, port_of(gateway)) for gateway in self.gateways]
             pause = await client.step(gateways)
             if pause is not None:
-                heapq.heappush(due, (time.monotonic() + pause, number, client))
+                heapq.heappush(tried if client.state == "left" else due, (time.monotonic() + pause, number, client))
         for connection in connections.values():
             connection.close()
 

@@ -23,8 +23,9 @@ class AccessCookie:
 
 
 def refresh_age(issued: Issued, now: float) -> int:
-    """Return for how many seconds the refresh token will be good."""
-    return max(0, issued.session.expires_at - int(now))
+    """Return for how many seconds the refresh token can be good at most: renewals move `idle` without a new cookie."""
+    session = issued.session
+    return max(0, (session.absolute_expires_at or session.expires_at) - int(now))
 
 
 def cookie_line(name: str, token: str, *, max_age: int, path: str, same_site: str) -> str:

@@ -38,7 +38,7 @@ async def test_cookies_are_out_of_reach_of_scripts_and_other_hosts(running: Runn
     access, refresh = cookie_lines(response)
     assert {"HttpOnly", "Secure", "SameSite=Strict", "Path=/", "Max-Age=600"} <= access
     assert any(part.startswith("__Host-access=") for part in access)
-    assert {"HttpOnly", "Secure", "SameSite=Strict", "Path=/auth", f"Max-Age={7 * 86400}"} <= refresh
+    assert {"HttpOnly", "Secure", "SameSite=Strict", "Path=/auth", f"Max-Age={30 * 86400}"} <= refresh
     assert any(part.startswith("__Secure-refresh=") for part in refresh)
     assert not any(part.lower().startswith("domain") for part in access | refresh)
     assert set(await response.json()) == {"token_type", "expires_in", "scope"}
@@ -185,7 +185,7 @@ async def test_a_refresh_token_from_a_cookie_never_gets_into_a_body(start: Start
 async def test_a_bound_exchange_finds_the_expired_access_token_in_its_cookie(start: Start) -> None:
     running = await start(**COOKIES, exchange={"access_token": "bound"})
     response = await running.http.post("/auth/login", json=ALICE)
-    assert f"Max-Age={7 * 86400}" in cookie_lines(response)[0]
+    assert f"Max-Age={30 * 86400}" in cookie_lines(response)[0]
     cookies = {name: morsel.value for name, morsel in response.cookies.items()}
     running.later(700)
     assert (await refreshed(running, cookies, **OWN)).status == 200

@@ -403,6 +403,7 @@ async def test_work_that_fails_after_its_client_left_bothers_nobody(
     gateway.faults.next = ["away", "away"]
     await gave_up(gateway, gateway.exchange((await gateway.exchange(first)).refresh_token or ""))
     await until(lambda: gateway.results()[-1:] == ["store_unavailable"])
+    await asyncio.sleep(0.01)
     gc.collect()
     assert not caplog.records
 

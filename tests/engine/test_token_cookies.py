@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from gateway.engine.token_cookies import AccessCookie, cookie_line, refresh_age
 from gateway.model.session import Issued
 from tests.minting import NOW
@@ -15,8 +17,13 @@ def test_a_cookie_is_out_of_reach_of_scripts_other_hosts_and_plain_http() -> Non
 
 
 def test_an_access_token_that_is_wanted_when_it_has_expired_is_kept_as_long_as_the_refresh_token() -> None:
-    assert f"; Max-Age={7 * 86400 - 10};" in AccessCookie("a", "none", outlives_token=True).line(ISSUED, NOW + 10.9)
+    assert f"; Max-Age={30 * 86400 - 10};" in AccessCookie("a", "none", outlives_token=True).line(ISSUED, NOW + 10.9)
 
 
 def test_what_is_over_is_kept_no_longer() -> None:
     assert refresh_age(ISSUED, NOW + 30 * 86400) == 0
+
+
+def test_a_session_without_absolute_limit_is_kept_until_it_is_idle() -> None:
+    endless = replace(ISSUED, session=replace(ISSUED.session, absolute_expires_at=None))
+    assert refresh_age(endless, NOW) == 7 * 86400

@@ -25,7 +25,7 @@ from gateway.mechanisms.base import BadSetting, FetchFailed, Resources
 from gateway.mechanisms.fetch import Answer, Post
 from gateway.mechanisms.logins.backend_answer import UnusableAnswer, UserPaths, read_json, read_user
 from gateway.mechanisms.logins.base import MAX_PASSWORD, RESERVED_CLAIMS, Attempt, ProvenUser, as_bytes
-from gateway.model.errors import Declined, LoginUnavailable, TooManyAttempts, WrongPassword
+from gateway.model.errors import Declined, LoginSaturated, LoginUnavailable, TooManyAttempts, WrongPassword
 from gateway.model.host import is_loopback
 from gateway.model.settings import ClaimPathSetting, HeaderName, Seconds, Settings
 
@@ -34,6 +34,9 @@ MAX_ANSWER = 64 * 1024
 MAX_DECLINED = 8 * 1024
 """Bytes of an answer that is passed on."""
 MAX_RETRY_AFTER = 3600
+MOST_AT_ONCE = 40
+"""Calls that wait for an answer, of the login and of the sign-up: one that hangs must not take the fetching of keys
+along, nor the gateway's other endpoints."""
 
 _WITHHELD = frozenset(
     {"accept", "accept-encoding", "authorization", "connection", "content-encoding", "content-length", "content-type"}
@@ -115,11 +118,15 @@ class BackendLogin:
         self._post = post
         self._signs_up = signs_up
         self._paths = UserPaths(settings.subject, settings.scope, settings.claims)
+        self._places = MOST_AT_ONCE
 
     async def prove(self, attempt: Attempt) -> ProvenUser:
         if len(as_bytes(attempt.password)) > MAX_PASSWORD:
             raise WrongPassword("longer than any password")
+        if not self._places:
+            raise LoginSaturated(f"{MOST_AT_ONCE} logins wait for the backend")
         settings = self._settings
+        self._places -= 1
         try:
             body, headers = self._body(attempt), self._headers(attempt)
             answer = await self._post(settings.url, body, headers, timeout_s=settings.timeout, max_bytes=MAX_ANSWER)
@@ -127,6 +134,8 @@ class BackendLogin:
         except (FetchFailed, UnusableAnswer) as error:
             self._notice("login_backend_failed", {"error": str(error)})
             raise LoginUnavailable(str(error)) from error
+        finally:
+            self._places += 1
 
     def close(self) -> None:
         """There is nothing to let go of."""

@@ -14,9 +14,9 @@ from pydantic import ValidationError
 
 from gateway.mechanisms.base import BadSetting, Resources, offline_resources
 from gateway.mechanisms.fetch import ControlClient
-from gateway.mechanisms.logins.backend import MAX_RETRY_AFTER, BackendLogin, BackendLoginSettings
+from gateway.mechanisms.logins.backend import MAX_RETRY_AFTER, MOST_AT_ONCE, BackendLogin, BackendLoginSettings
 from gateway.mechanisms.logins.base import RESERVED_CLAIMS, Attempt, ProvenUser
-from gateway.model.errors import Declined, LoginUnavailable, TooManyAttempts, WrongPassword
+from gateway.model.errors import Declined, LoginSaturated, LoginUnavailable, TooManyAttempts, WrongPassword
 
 SECRET = "hunter2!pässword"
 ATTEMPT = Attempt(
@@ -302,3 +302,18 @@ def test_plain_http_can_be_accepted_by_name() -> None:
 
 def build(url: str, resources: Resources) -> BackendLogin:
     return BackendLoginSettings(url=url, subject=("id",)).build(resources, ControlClient().post)
+
+
+async def test_a_backend_that_hangs_takes_nothing_else_along(backend: Backend) -> None:
+    backend.forever = asyncio.Event()
+    login = backend.login(timeout=30)
+    waiting = [asyncio.create_task(login.prove(ATTEMPT)) for _ in range(MOST_AT_ONCE)]
+    await asyncio.sleep(0)
+    with pytest.raises(LoginSaturated):
+        await login.prove(ATTEMPT)
+    waiting.pop().cancel()
+    await asyncio.sleep(0)
+    waiting.append(asyncio.create_task(login.prove(ATTEMPT)))
+    backend.forever.set()
+    assert await asyncio.gather(*waiting) == [ProvenUser("7")] * MOST_AT_ONCE
+    login.close()
