@@ -81,6 +81,12 @@ def conditions(options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def session_conditions(options: dict[str, Any]) -> str:
+    """Return the same for a run without other proxies, as lines."""
+    facts = conditions(options) | {"redis": _program_version("redis-server").split(" sha=")[0]}
+    return "\n".join(f"- {name}: {fact}" for name, fact in facts.items() if name not in ("nginx", "haproxy", "aiohttp"))
+
+
 def table(rows: Sequence[Row]) -> str:
     """Return the rows as a table that is good Markdown and good to look at."""
     return tables.table(_HEAD, [_cells(row, rows) for row in rows])

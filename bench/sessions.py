@@ -17,7 +17,7 @@ from bench.fleets import SQLITE, Store, house_in, redis_store
 from bench.lookups import look_ups, view_mib
 from bench.processes import STOP_SIGNALS, BenchError, choose_cores
 from bench.propagation import Delays, delays_over
-from bench.report import conditions
+from bench.report import session_conditions
 from bench.speeds import StoreSpeeds, speeds_over
 
 
@@ -25,7 +25,7 @@ from bench.speeds import StoreSpeeds, speeds_over
 class Plan:
     """How much is measured."""
 
-    sessions: int = 3000
+    sessions: int = 2000
     seconds: float = 6.0
     clients: int = 32
     rounds: int = 400
@@ -59,7 +59,7 @@ def main() -> int:
 
 async def _run(plan: Plan, directory: Path) -> None:
     began = time.monotonic()
-    facts = conditions({"sessions": plan.sessions, "clients": plan.clients, "revocations": plan.crowd[-1]})
+    facts = session_conditions({"sessions": plan.sessions, "clients": plan.clients, "revocations": plan.crowd[-1]})
     house = await asyncio.to_thread(house_in, directory)
     _print(session_tables.speeds(await _speeds(plan, directory, house)))
     _print(session_tables.delays([delays async for delays in _delays(plan, directory, house)]))
@@ -67,7 +67,7 @@ async def _run(plan: Plan, directory: Path) -> None:
     growth = await asyncio.to_thread(view_mib, plan.crowd[-1])
     _print(session_tables.starts([start async for start in _starts(plan, directory, house)], plan.crowd[-1], growth))
     _print(session_tables.idles(await _idles(plan, directory, house)))
-    _print("\n".join(f"- {name}: {value}" for name, value in facts.items()))
+    _print(facts)
     print(f"done in {time.monotonic() - began:.0f} s")
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench.fleets import SQLITE, Store, house_in, redis_store, sentinel_store
 from bench.processes import STOP_SIGNALS, BenchError
-from bench.report import conditions
+from bench.report import session_conditions
 from bench.storm import Event, Outcome, Scenario, kill_gateway, kill_primary, kill_redis, play, revive_primary
 from bench.tables import table
 
@@ -61,7 +61,7 @@ def _arguments() -> argparse.Namespace:
 async def _play_all(arguments: argparse.Namespace, directory: Path) -> list[Outcome]:
     sessions = arguments.sessions or (60 if arguments.quick else SESSIONS)
     pace = 0.1 if arguments.quick else 1.0
-    facts = conditions({"sessions": sessions, "seed": arguments.seed})
+    facts = session_conditions({"sessions": sessions, "seed": arguments.seed})
     house = await asyncio.to_thread(house_in, directory)
     outcomes = []
     for name, open_store, events, seconds in PLAYS:
@@ -75,7 +75,7 @@ async def _play_all(arguments: argparse.Namespace, directory: Path) -> list[Outc
         print(f"{_story(outcome)}\n  played in {time.monotonic() - began:.0f} s\n", flush=True)
         outcomes.append(outcome)
     print(_table(outcomes), end="\n\n")
-    print("\n".join(f"- {name}: {value}" for name, value in facts.items()), end="\n\n")
+    print(facts, end="\n\n")
     return outcomes
 
 

@@ -22,7 +22,7 @@ from gateway.model.clock import Clock, unix_now
 from gateway.model.upstream import Address
 from gateway.observe import observe
 from gateway.ops.app import ops_application
-from gateway.ops.listen import serve_ops
+from gateway.ops.listen import serve
 from gateway.proxy.listener import Listeners
 from gateway.proxy.plane import DataPlane
 from gateway.proxy.recorder import RequestRecorder
@@ -137,13 +137,13 @@ class Gateway:
             self._resources,
             self._control.post,
             self._sessions.login,
-            record=lambda event: self._sessions.answered(event.endpoint, event.result),
+            record=self._sessions.answered,
             failed=partial(self.plane.report_bug, "endpoints"),
         )
         jwks_path = "/" if config.identity is None else config.identity.jwks_path
         app = endpoints_application(self.snapshot.identity_key, jwks_path, endpoints)
         limits = config.limits  # what the proxy lets pass arrives, and the few headers that it adds
-        runner = await serve_ops(
+        runner = await serve(
             app,
             self._endpoints_socket,
             line_bytes=limits.target_bytes + 64,
@@ -156,7 +156,7 @@ class Gateway:
         ops = self.snapshot.config.ops
         if ops is None:
             return
-        self._runners.append(await serve_ops(ops_application(self.metrics, self.health), _place(ops.address)))
+        self._runners.append(await serve(ops_application(self.metrics, self.health), _place(ops.address)))
         self.log.info("ops_listening", address=str(ops.address))
 
     async def _serve_admin(self) -> None:
@@ -174,7 +174,7 @@ class Gateway:
         )
         issuers = [each.expect.issuer for each in snapshot.authenticators.values()]
         app = admin_application(snapshot.sessions, admission, snapshot.own.expect.issuer, self.log, issuers)
-        self._runners.append(await serve_ops(app, _place(admin.address), line_bytes=LINE_BYTES))
+        self._runners.append(await serve(app, _place(admin.address), line_bytes=LINE_BYTES))
         self.log.info("admin_listening", address=str(admin.address))
 
     async def _stop(self) -> None:

@@ -16,7 +16,8 @@ from yarl import URL
 from gateway.engine.sessions import SessionService
 from tests.minting import make_key
 from tests.own_tokens import key_file, private_jwk, refresh_jwk
-from tests.trips.running import Running, free_port, running
+from tests.ports import free_port
+from tests.trips.running import Running, running
 from tests.trips.wire import answering, eventually, upstream
 
 ADMIN_TOKEN = "an-admin-token-of-more-than-32-characters"

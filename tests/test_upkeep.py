@@ -11,8 +11,9 @@ import pytest
 from gateway.state.base import BadStore
 from tests.minting import make_key
 from tests.own_tokens import key_file, private_jwk, refresh_jwk
+from tests.ports import free_port
 from tests.session_gateway import SECTIONS, session_gateway
-from tests.trips.running import free_port, running
+from tests.trips.running import running
 from tests.trips.wire import eventually
 
 

@@ -8,8 +8,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
-
+from gateway.commands.arguments import duration
 from gateway.commands.keeping.files import create_file, replacing
 from gateway.commands.keeping.key_set import (
     OWN_ALGORITHMS,
@@ -22,7 +21,6 @@ from gateway.commands.keeping.key_set import (
 )
 from gateway.commands.showing.moments import distance, moment
 from gateway.commands.showing.table import table
-from gateway.model.settings import Seconds
 from gateway.tokens.own_keys import BadKeyring
 
 LEAST_AHEAD = 2 * 300
@@ -53,7 +51,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     create.add_argument("--algorithm", choices=OWN_ALGORITHMS, default="EdDSA", help="EdDSA if left out")
     _add_rotate_options(rotate)
     show.add_argument("--json", action="store_true", help="for programs")
-    prune.add_argument("--older-than", type=_duration, required=True, metavar="DURATION", help="31d, ...")
+    prune.add_argument("--older-than", type=duration, required=True, metavar="DURATION", help="31d, ...")
 
 
 def _add_rotate_options(rotate: argparse.ArgumentParser) -> None:
@@ -61,7 +59,7 @@ def _add_rotate_options(rotate: argparse.ArgumentParser) -> None:
     which.add_argument("--algorithm", choices=OWN_ALGORITHMS, help="that of the key in use, if left out")
     which.add_argument("--refresh", action="store_true", help="the key of refresh tokens, not that of access tokens")
     when = rotate.add_mutually_exclusive_group()
-    when.add_argument("--ahead", type=_duration, default=3600.0, help="when it is first used: in 1h if left out")
+    when.add_argument("--ahead", type=duration, default=3600.0, help="when it is first used: in 1h if left out")
     when.add_argument(
         "--now",
         action="store_true",
@@ -141,11 +139,3 @@ def _prune(arguments: argparse.Namespace) -> str:
             file.write(document)
     names = ", ".join(f"{key.kid} ({key.use})" for key in old)
     return f"{arguments.file}: {f'removed {names}' if old else 'there is nothing to remove'}"
-
-
-def _duration(text: str) -> float:
-    try:
-        seconds: float = TypeAdapter(Seconds).validate_python(text)
-    except ValidationError as error:
-        raise argparse.ArgumentTypeError("must be a duration: 10s, 5m, 1h, 1d") from error
-    return seconds

@@ -9,12 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import TypeAdapter, ValidationError
-
+from gateway.commands.arguments import duration
 from gateway.commands.showing.moments import distance, moment
 from gateway.commands.trying.keys import NEW_KEY_ALGORITHMS, Signer, read_secret, read_signing_key, write_key_pair
 from gateway.model.errors import InvalidToken
-from gateway.model.settings import Seconds
 from gateway.tokens.jose import Jws, read_jws
 from gateway.tokens.keys import ALGORITHMS
 from gateway.tokens.signing import UnusableKey
@@ -51,7 +49,7 @@ def _add_mint(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--audience", required=True, action="append", help="may be repeated")
     parser.add_argument("--subject", required=True)
     parser.add_argument("--scope", action="append", default=[], help="may be repeated")
-    parser.add_argument("--lifetime", type=_duration, default=3600.0, help="10m, 1h, ...; 1h if left out")
+    parser.add_argument("--lifetime", type=duration, default=3600.0, help="10m, 1h, ...; 1h if left out")
     parser.add_argument("--at", type=float, metavar="UNIX_SECONDS", help="when it is issued; now if left out")
     parser.add_argument(
         "--claim",
@@ -150,14 +148,6 @@ def _time(name: str, value: object, now: float) -> str:
 def _key(arguments: argparse.Namespace) -> str:
     key = write_key_pair(arguments.alg, arguments.private, arguments.jwks)
     return f"{arguments.private}: private key, {key.algorithm}\n{arguments.jwks}: public key, kid {key.kid}"
-
-
-def _duration(text: str) -> float:
-    try:
-        seconds: float = TypeAdapter(Seconds).validate_python(text)
-    except ValidationError as error:
-        raise argparse.ArgumentTypeError("must be a duration: 10s, 5m, 1h, 1d") from error
-    return seconds
 
 
 def _claim(text: str) -> tuple[str, Any]:

@@ -22,7 +22,7 @@ Check = Callable[[], object]
 
 ENDPOINTS = "gateway:endpoints"
 """The upstream that stands for the gateway's own routes. No configured name can hold a colon."""
-BODY_BYTES = 64 * 1024
+BODY_BYTES = 16 * 1024
 """The longest body that one of them takes."""
 
 _ALARM_SECRET = 32

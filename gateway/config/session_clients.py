@@ -9,16 +9,15 @@ from pydantic import AfterValidator, Field, model_validator
 
 from gateway.mechanisms.base import BadSetting
 from gateway.mechanisms.logins.hashes import UnusableHash, read_hash
+from gateway.model.scope import is_scope
 from gateway.model.settings import FilePath, Settings
 
 ClientId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 """A `client_id`. It becomes a metric label."""
 
-_SCOPE = re.compile(r"[!#-\[\]-~]+(?: [!#-\[\]-~]+)*|")
-
 
 def _scope(value: str) -> str:
-    if not _SCOPE.fullmatch(value) or len(set(value.split())) != len(value.split()):
+    if (value and not is_scope(value)) or len(set(value.split())) != len(value.split()):
         raise ValueError("is not a scope; write names with one space between them: orders:read orders:write")
     return value
 

@@ -31,13 +31,15 @@ def insecure_session_issuer(draft: Draft) -> Iterator[Contradiction]:
 
 
 def own_tokens_taken_for_anothers(draft: Draft) -> Iterator[Contradiction]:
-    """A session's end is known by its id, which is looked up for our own tokens alone: others would outlive a logout."""
+    """Only of our own tokens the session is known: taken for those of another issuer, they would outlive a logout."""
     sessions = draft.config.sessions
     if sessions is None:
         return
     for name, settings in draft.config.authenticators.items():
         if isinstance(settings, JwtSettings) and settings.issuer == sessions.issuer:
-            message = f"{settings.issuer} is the gateway itself, whose tokens end with their session; write type: issued"
+            message = (
+                f"{settings.issuer} is the gateway itself, whose tokens end with their session; write type: issued"
+            )
             yield ("authenticators", name, "issuer"), message
 
 

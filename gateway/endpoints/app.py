@@ -6,7 +6,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from gateway.config.sessions import own_paths
-from gateway.endpoints.context import REQUEST_ID, Answered, Endpoints, client_address
+from gateway.endpoints.context import REQUEST_ID, Endpoints
 from gateway.endpoints.forms import MAX_BYTES
 from gateway.endpoints.introspect import introspect
 from gateway.endpoints.login import login, signup
@@ -77,7 +77,7 @@ def _answering(endpoints: Endpoints, name: str, endpoint: Endpoint) -> Handler:
             endpoints.failed(error)
             result = InternalError.reason
             response = refused(endpoints, request, name, InternalError("an endpoint failed"))
-        endpoints.record(Answered(name, response.status, result, client_address(request)))
+        endpoints.record(name, result)
         return response
 
     return answer

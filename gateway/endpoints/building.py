@@ -5,7 +5,7 @@ from collections.abc import Callable
 from gateway.config.compile import Snapshot
 from gateway.config.sessions import SessionsSettings
 from gateway.endpoints.clients import Clients
-from gateway.endpoints.context import Answered, Endpoints
+from gateway.endpoints.context import Endpoints
 from gateway.mechanisms.base import Resources
 from gateway.mechanisms.fetch import Post
 from gateway.mechanisms.logins.base import Login
@@ -18,7 +18,7 @@ def build_endpoints(
     resources: Resources,
     post: Post,
     count_login: Callable[[str], None],
-    record: Callable[[Answered], None],
+    record: Callable[[str, str], None],
     failed: Callable[[BaseException], None],
 ) -> Endpoints | None:
     """Return the endpoints; None without sessions. Raises BadSetting. Who serves them closes them."""
@@ -48,7 +48,7 @@ def build_endpoints(
 def _logins(
     settings: SessionsSettings, resources: Resources, post: Post, count: Callable[[str], None]
 ) -> tuple[Login | None, Login | None]:
-    """Return the login and the sign-up. They share the brake: guessing at one slows the other."""
+    """Return the login and the sign-up. They share the slowing: guessing at one slows the other."""
     slowing = Slowing(SlowingSettings() if settings.login is None else settings.login.slowing)
     login = signup = None
     if settings.login is not None and settings.login.users is not None:

@@ -1,7 +1,7 @@
 """What every endpoint needs."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 
 from aiohttp import web
 
@@ -25,57 +25,36 @@ CLIENT_ADDRESS = "X-Gateway-Client-Address"
 REQUEST_ID = "X-Request-ID"
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """Event: an endpoint answered. `result` is `ok`, or the reason of a refusal."""
-
-    endpoint: str
-    status: int
-    result: str
-    address: str
-
-
+@dataclass(slots=True, eq=False)
 class Endpoints:
-    """The gateway's own endpoints for sessions: what they are made of."""
+    """What the gateway's own endpoints for sessions are made of."""
 
-    def __init__(
-        self,
-        service: SessionService,
-        settings: SessionsSettings,
-        clients: Clients,
-        own: OwnTokens,
-        view: RevocationView,
-        challenge: Challenge,
-        clock: Clock,
-        *,
-        login: Login | None = None,
-        signup: Login | None = None,
-        record: Callable[[Answered], None] = lambda event: None,
-        failed: Callable[[BaseException], None] = lambda error: None,
-        max_staleness: float = 30,
-        request_id_header: str = REQUEST_ID,
-        token_headers: tuple[str, str] = ("X-Access-Token", "X-Refresh-Token"),
-    ) -> None:
-        """`failed` hears of bugs. Introspection is refused when the view of revocations is older than
-        `max_staleness` seconds. `token_headers` are those of `answer: headers`."""
-        self.service = service
-        self.settings = settings
-        self.clients = clients
-        self.own = own
-        self.view = view
-        self.challenge = challenge
-        self.clock = clock
-        self.login = login
-        self.signup = signup
-        self.record = record
-        self.failed = failed
-        self.max_staleness = max_staleness
-        self.request_id_header = request_id_header
-        self.token_headers = token_headers
-        self.junk = JunkLimit(settings.junk_per_minute, clock)
-        self._access = IssuedAuthenticator(
-            "own", replace(own, seen=lambda sid, generation: None), own.expect.leeway, TokenCache(0, 0)
-        )
+    service: SessionService
+    settings: SessionsSettings
+    clients: Clients
+    own: OwnTokens
+    view: RevocationView
+    challenge: Challenge
+    clock: Clock
+    _: KW_ONLY
+    login: Login | None = None
+    signup: Login | None = None
+    record: Callable[[str, str], None] = lambda endpoint, result: None
+    """Hears of every answer: which endpoint, and `ok` or the reason of a refusal."""
+    failed: Callable[[BaseException], None] = lambda error: None
+    """Hears of bugs."""
+    max_staleness: float = 30
+    """Seconds. When the view of revocations is older, introspection is refused."""
+    request_id_header: str = REQUEST_ID
+    token_headers: tuple[str, str] = ("X-Access-Token", "X-Refresh-Token")
+    """Those of `answer: headers`."""
+    junk: JunkLimit = field(init=False)
+    _access: IssuedAuthenticator = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.junk = JunkLimit(self.settings.junk_per_minute, self.clock)
+        unseen = replace(self.own, seen=lambda sid, generation: None)
+        self._access = IssuedAuthenticator("own", unseen, self.own.expect.leeway, TokenCache(0, 0))
 
     def close(self) -> None:
         """Let go of threads."""

@@ -1,7 +1,5 @@
 """The exchange of a refresh token, as the token and the refresh endpoint share it."""
 
-import re
-
 from aiohttp import web
 
 from gateway.endpoints.clients import Client
@@ -9,10 +7,9 @@ from gateway.endpoints.context import Endpoints, client_address
 from gateway.endpoints.forms import Parameters
 from gateway.engine.sessions import Exchange
 from gateway.model.errors import InvalidScope, UnauthorizedClient, UnknownRefreshToken
+from gateway.model.scope import is_scope
 from gateway.model.session import Issued
 from gateway.tokens.refresh_token import read_refresh_token
-
-_SCOPE = re.compile(r"[!#-\[\]-~]+(?: [!#-\[\]-~]+)*")
 
 
 async def exchange(
@@ -48,7 +45,7 @@ def requested_scope(parameters: Parameters) -> str | None:
     scope = parameters.text("scope")
     if scope is None:
         return None
-    if not _SCOPE.fullmatch(scope):
+    if not is_scope(scope):
         raise InvalidScope("not a scope")
     return " ".join(dict.fromkeys(scope.split(" ")))
 

@@ -8,6 +8,7 @@ from gateway.endpoints.cross_site import is_foreign
 from gateway.endpoints.forms import read_any
 from gateway.endpoints.presented import PresentedTokens, presented_tokens
 from gateway.endpoints.redirects import requested_redirect
+from gateway.engine.finishing import finished
 from gateway.model.errors import InvalidToken, StoreUnavailable
 from gateway.model.session import EndReason
 from gateway.tokens.refresh_token import read_refresh_token
@@ -27,6 +28,7 @@ async def logout(endpoints: Endpoints, request: web.Request) -> web.Response:
     return response
 
 
+@finished
 async def _end_one(endpoints: Endpoints, tokens: PresentedTokens) -> None:
     """End the session of either token: of a refresh token of any generation, of an access token even if expired."""
     failure: StoreUnavailable | None = None
@@ -40,8 +42,9 @@ async def _end_one(endpoints: Endpoints, tokens: PresentedTokens) -> None:
         raise failure
 
 
+@finished
 async def _end_all(endpoints: Endpoints, tokens: PresentedTokens) -> None:
-    """End all sessions of the user, if one of the tokens is still good. An old one ends no more than its own session."""
+    """End all sessions of the user, if one of the tokens is still good. An old one ends only its own session."""
     subject = await _subject(endpoints, tokens)
     if subject is not None:
         await endpoints.service.end_subject(subject, EndReason.LOGOUT_ALL)

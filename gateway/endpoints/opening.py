@@ -14,8 +14,9 @@ from gateway.endpoints.forms import Parameters, read_json
 from gateway.endpoints.granting import granted_scope
 from gateway.endpoints.labels import address_label, device_label
 from gateway.engine.sessions import Opening
-from gateway.mechanisms.logins.base import MAX_CLAIMS, MAX_SUBJECT, RESERVED_CLAIMS
+from gateway.mechanisms.logins.base import MAX_CLAIMS, MAX_SUBJECT
 from gateway.model.errors import MalformedGrantRequest, UnauthorizedClient
+from gateway.tokens.issue import RESERVED_CLAIMS
 
 
 async def open_session(endpoints: Endpoints, request: web.Request) -> web.Response:

@@ -5,10 +5,12 @@ tokens stay good. What a client asks for is done, even if it does not wait for t
 `record`, as values of `model.session`. Nothing here knows HTTP.
 """
 
+import asyncio
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
+from weakref import WeakValueDictionary
 
 from gateway.engine.ending import ATTEMPTS, REMEMBERED, Ending, change, over
 from gateway.engine.exchange import access_lifetime, acknowledged, ended, exchange, is_usable, renewed
@@ -80,12 +82,19 @@ class SessionService(Ending):
         self._keys = keys
         self._expect = expect
         self._public_clients = public_clients
+        self._logging_in: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     # --- log in
 
     @finished
     async def open(self, opening: Opening) -> Issued:
         """Return the tokens of a new session. Raises TooManySessions."""
+        if not self._rules.limit.per_subject:
+            return await self._open(opening)
+        async with self._logging_in.setdefault(opening.subject, asyncio.Lock()):  # else all would race all others
+            return await self._open(opening)
+
+    async def _open(self, opening: Opening) -> Issued:
         for _ in range(ATTEMPTS):
             commit, session, now_ms = await self._opening_commit(opening)
             try:

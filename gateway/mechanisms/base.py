@@ -3,7 +3,7 @@
 A TokenSource sees the request and finds a token. An Authenticator sees only the token, so what it remembers is true
 on every route. A Policy and a Mutator see only the principal. Sources, policies and mutators are pure: no I/O, no
 clock but the `now` they are given. A part that needs no resources is its own settings model; one that does (keys,
-files, a clock) has settings with `build(Resources)`.
+files, a clock) has settings with `build(Resources)`. Logins have a contract of their own: `logins/base.py`.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine
@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from gateway.model.clock import Clock, unix_now
 from gateway.model.decision import Pending
+from gateway.model.notice import Notice
 from gateway.model.principal import ClaimPath, Principal
 from gateway.model.request import InboundRequest
 from gateway.model.session import SessionEvent
@@ -142,7 +143,7 @@ class Resources:
     """Relative file names in the settings start here."""
     fetch: Fetch
     clock: Clock
-    notice: Callable[[str, dict[str, Any]], None]
+    notice: Notice
     insecure: frozenset[str] = frozenset()
     """Weaknesses that the configuration accepts by name."""
     own: OwnTokens | None = None

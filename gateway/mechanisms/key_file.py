@@ -5,16 +5,15 @@ import os
 import stat
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 from gateway.model.clock import Clock, unix_now
+from gateway.model.notice import Notice
 from gateway.tokens.own_keys import BadKeyring, Keyring, OwnKeys, read_keyring
 
 INTERVAL = 10.0
 """Seconds between two looks."""
 MAX_BYTES = 256 * 1024
 
-Notice = Callable[[str, dict[str, Any]], None]
 Identity = tuple[int, ...]
 
 

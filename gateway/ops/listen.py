@@ -1,4 +1,4 @@
-"""The listener of the ops port.
+"""Listeners of aiohttp applications: ops, the admin API, the gateway's own routes.
 
 aiohttp by itself answers a request it cannot parse with the offending line, logs that line (it may hold a token)
 and names its version; and it drops every limit when one keyword is misspelt. Both are closed here.
@@ -27,7 +27,7 @@ _LIMITS: dict[str, Any] = {
 }
 
 
-async def serve_ops(
+async def serve(
     app: web.Application, address: Address, *, line_bytes: int = 2048, field_bytes: int = 8192, headers: int = 64
 ) -> web.AppRunner:
     """Listen, and return the runner: `addresses` tells the port that was taken for port 0, `cleanup()` stops.
@@ -81,7 +81,7 @@ class _Connection(web.RequestHandler):
     ) -> web.StreamResponse:
         """Answer without a word of the request; log only what is our fault."""
         if status >= 500:
-            self.log_exception("Error handling a request to the ops port", exc_info=exc)
+            self.log_exception("Error handling a request", exc_info=exc)
         response = web.Response(status=status, headers=OPS_HEADERS)
         response.force_close()
         return response

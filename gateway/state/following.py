@@ -14,9 +14,9 @@ from base64 import urlsafe_b64encode
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import islice
-from typing import Any
 
 from gateway.model.errors import StoreUnavailable
+from gateway.model.notice import Notice
 from gateway.model.revocation import Level, Revocation
 from gateway.state.base import BadStore, Gap, Reading, RevocationFeed, SessionStore
 from gateway.state.revocations import RevocationView
@@ -33,8 +33,6 @@ _SLICE = 500
 """Revocations handled in one go, a millisecond or two: requests are served in between."""
 _BATCHES = 8
 """Publications between two readings."""
-
-Notice = Callable[[str, dict[str, Any]], None]
 
 
 class RevocationFollower:

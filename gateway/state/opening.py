@@ -1,12 +1,12 @@
 """The setting `state`: where sessions and revocations are kept."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from gateway.model.clock import Clock, unix_now
+from gateway.model.notice import Notice
 from gateway.model.settings import FilePath, Seconds, Settings
 from gateway.state.base import RevocationFeed, SessionStore, State
 from gateway.state.revocations import RevocationView
@@ -104,7 +104,7 @@ class StateSettings(Settings):
 def open_state(
     settings: StateSettings,
     directory: Path,
-    notice: Callable[[str, dict[str, Any]], None] = lambda event, fields: None,
+    notice: Notice = lambda event, fields: None,
     clock: Clock = unix_now,
 ) -> State:
     """Make what the settings say; relative paths start in `directory`. The caller opens and closes the store.
@@ -117,11 +117,8 @@ def open_state(
     return State(store, feed, RevocationView(clock=clock))
 
 
-_Notice = Callable[[str, dict[str, Any]], None]
-
-
 def _sqlite(
-    settings: StateSettings, place: StoreUrl, directory: Path, notice: _Notice, clock: Clock
+    settings: StateSettings, place: StoreUrl, directory: Path, notice: Notice, clock: Clock
 ) -> tuple[SessionStore, RevocationFeed]:
     from gateway.state.sqlite import SqliteFeed, SqliteStore
     from gateway.state.sqlite_file import SqliteFile
@@ -131,7 +128,7 @@ def _sqlite(
 
 
 def _redis(
-    settings: StateSettings, place: StoreUrl, directory: Path, notice: _Notice, clock: Clock
+    settings: StateSettings, place: StoreUrl, directory: Path, notice: Notice, clock: Clock
 ) -> tuple[SessionStore, RevocationFeed]:
     """Only who uses Redis waits for its library to load."""
     from gateway.state.redis import Login, RedisOptions, TlsFiles, redis_state

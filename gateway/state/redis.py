@@ -1,14 +1,14 @@
 """Sessions and revocations in Redis 6.2 or later (7.0 for all guarantees): one server, Sentinel, or Cluster."""
 
 import ssl
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from redis.credentials import CredentialProvider
 from redis.exceptions import ConnectionError  # noqa: A004
 
+from gateway.model.notice import Notice
 from gateway.state.base import BadStore
 from gateway.state.redis_feed import RedisFeed
 from gateway.state.redis_link import Link
@@ -49,9 +49,7 @@ class RedisOptions:
     wait_replicas: int | Literal["auto"] = "auto"
 
 
-def redis_state(
-    url: StoreUrl, options: RedisOptions, notice: Callable[[str, dict[str, Any]], None]
-) -> tuple[RedisStore, RedisFeed]:
+def redis_state(url: StoreUrl, options: RedisOptions, notice: Notice) -> tuple[RedisStore, RedisFeed]:
     """Return a store and a feed, not opened yet. Raises BadStore for files of TLS that cannot be used."""
     tls = _tls(options.tls) if url.is_tls else None
     link = Link(

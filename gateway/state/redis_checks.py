@@ -1,11 +1,10 @@
 """Whether a Redis may hold sessions: it must be recent, and must never evict a key."""
 
 import re
-from collections.abc import Callable
-from typing import Any
 
 from redis.exceptions import RedisError
 
+from gateway.model.notice import Notice
 from gateway.state.base import BadStore
 from gateway.state.redis_link import Link, words_of
 from gateway.state.redis_node import Reply
@@ -16,8 +15,6 @@ OLDEST = (6, 2)
 """`SET … EXAT` is of Redis 6.2."""
 STRICT = (7, 0)
 """From here on, scripts obey `min-replicas-to-write`."""
-
-Notice = Callable[[str, dict[str, Any]], None]
 
 
 async def check(link: Link, new_epoch: str) -> None:

@@ -24,6 +24,7 @@ from redis.exceptions import (
 )
 
 from gateway.model.errors import StoreUnavailable, Unconfirmed
+from gateway.model.notice import Notice
 from gateway.state.redis_node import CONNECTIONS, Node, Reply
 from gateway.state.redis_places import Place
 from gateway.state.redis_scripts import Command, plain, send
@@ -39,7 +40,6 @@ TURNS = CONNECTIONS - 4
 PATIENCE = 4
 """How many deadlines a call waits for its turn, when many come at once: no deadline begins before the turn has come."""
 
-Notice = Callable[[str, dict[str, Any]], None]
 T = TypeVar("T")
 
 

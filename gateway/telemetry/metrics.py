@@ -142,11 +142,13 @@ METRICS = (
     Metric(
         "gateway_revocation_resyncs_total",
         "counter",
-        "Times that all revocations were read again: start, or the gap that was found",
+        "Times that all revocations were read again, by the gap that was found",
         ("cause",),
     ),
     Metric(
-        "gateway_revocations_restored_total", "counter", "Revocations that the store had lost, and got back from here"
+        "gateway_revocations_restored_total",
+        "counter",
+        "Revocations that the store was not known to have, and got from here",
     ),
     Metric(
         "gateway_revocation_delay_seconds", "histogram", "From a revocation in the store to its effect in this process"

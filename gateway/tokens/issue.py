@@ -14,9 +14,10 @@ from gateway.tokens.verify import Expectations
 
 TYPE: Final = "at+jwt"
 RESERVED_CLAIMS: Final = frozenset(
-    {"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "scope", "scp", "sid", "gen", "auth_time", "cnf"}
+    {"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "gen"}
+    | {"client_id", "scope", "scp", "auth_time", "cnf", "act"}
 )
-"""Claims whose meaning is the gateway's own: `session.claims` have no say in them."""
+"""Claims that no login can set: the gateway sets them, or takes them for what it said itself."""
 
 
 def access_token(session: Session, key: SigningKey, issuer: str, audiences: tuple[str, ...]) -> str:

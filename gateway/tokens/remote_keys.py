@@ -10,11 +10,12 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from gateway.model.clock import Clock
 from gateway.model.decision import Pending
 from gateway.model.errors import KeysUnavailable, UnknownKey
+from gateway.model.notice import Notice
 from gateway.tokens.key_documents import BadKey, KeyRules, read_jwks
 from gateway.tokens.keys import Key, KeySet
 from gateway.tokens.strict_json import NotStrictJson, read_object
@@ -25,8 +26,6 @@ LONGEST_PAUSE = 60.0
 
 Fetch = Callable[[str, int], Awaitable[bytes]]
 """Get the body behind a URL, of at most so many bytes. Raises SourceFailed."""
-
-Notice = Callable[[str, dict[str, Any]], None]
 
 
 class SourceFailed(Exception):

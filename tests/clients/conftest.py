@@ -17,10 +17,10 @@ from tests.clients.processes import (
     Fleet,
     GatewayProcess,
     fleet,
-    free_port,
     make_house,
     sessions,
 )
+from tests.ports import free_port
 from tests.state.redis_servers import RedisServer, server_of
 from tests.trips.certificates import make_authority
 

@@ -2,10 +2,8 @@
 
 import json
 import os
-import random
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -20,6 +18,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
+
+from tests.ports import free_port
 
 PASSWORD = "correct horse battery staple"
 SECRET = "a random secret, and of more than 32 characters"
@@ -280,18 +280,6 @@ def fleet(directory: Path, house: Path, state: Mapping[str, Any], upstream: str,
         raise
     finally:
         ships.stop()
-
-
-def free_port() -> int:
-    """Return a port that is free, and below those that connections are given: nobody else takes it meanwhile."""
-    while True:
-        port = random.randrange(18_000, 32_000)
-        with socket.socket() as listener:
-            try:
-                listener.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 def _environment() -> dict[str, str]:

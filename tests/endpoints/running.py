@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestClient
 from gateway.config.sessions import SessionsSettings, public_clients, rules
 from gateway.endpoints.app import endpoints_application
 from gateway.endpoints.clients import Clients
-from gateway.endpoints.context import Answered, Endpoints
+from gateway.endpoints.context import Endpoints
 from gateway.engine.sessions import SessionService
 from gateway.mechanisms.base import OwnTokens, offline_resources
 from gateway.mechanisms.logins import GuardedLogin, Slowing
@@ -83,7 +83,7 @@ class Running:
         self.settings = settings
         self.now: float = NOW
         self.events: list[SessionEvent] = []
-        self.answered: list[Answered] = []
+        self.answered: list[tuple[str, str]] = []
         self.failures: list[BaseException] = []
         self.seen: list[tuple[str, int]] = []
         self.http: Client
@@ -122,7 +122,7 @@ class Running:
             Challenge("gw", None),
             lambda: self.now,
             login=self.login,
-            record=self.answered.append,
+            record=lambda endpoint, result: self.answered.append((endpoint, result)),
             failed=self.failures.append,
         )
         self.app = endpoints_application(None, "/unused", self.endpoints)

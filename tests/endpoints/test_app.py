@@ -6,22 +6,21 @@ from aiohttp import web
 from pytest_aiohttp.plugin import AiohttpClient
 
 from gateway.endpoints.app import ENDPOINTS, endpoints_application
-from gateway.endpoints.context import Answered, Endpoints
+from gateway.endpoints.context import Endpoints
 from tests.endpoints.conftest import Start
 from tests.endpoints.running import PASSWORD, SECRET, Running, basic, error_of
 
 
 async def test_every_answer_is_told(running: Running) -> None:
     pair = await running.logged_in()
-    headers = {"X-Gateway-Client-Address": "192.0.2.7"}
-    await running.post("/oauth/token", {"grant_type": "foo"}, headers=headers)
+    await running.post("/oauth/token", {"grant_type": "foo"})
     await running.post("/auth/refresh", {"refresh_token": "junk"})
     await running.post("/auth/logout", {"refresh_token": pair["refresh_token"]})
     assert running.answered == [
-        Answered("login", 200, "ok", "unknown"),
-        Answered("token", 400, "unsupported_grant_type", "192.0.2.7"),
-        Answered("refresh", 401, "unknown_refresh_token", "unknown"),
-        Answered("logout", 204, "ok", "unknown"),
+        ("login", "ok"),
+        ("token", "unsupported_grant_type"),
+        ("refresh", "unknown_refresh_token"),
+        ("logout", "ok"),
     ]
 
 
@@ -53,7 +52,7 @@ async def test_a_bug_refuses_and_is_told(
     assert (response.status, await error_of(response)) == (500, "server_error")
     assert "secret" not in await response.text()
     assert [type(error) for error in running.failures] == [KeyError]
-    assert running.answered[-1].result == "internal_error"
+    assert running.answered[-1][1] == "internal_error"
 
 
 async def test_paths_can_be_moved_and_switched_off(start: Start) -> None:

@@ -114,5 +114,5 @@ async def test_a_client_that_goes_away_within_its_body_is_no_bug(running: Runnin
         while not running.answered:
             await asyncio.sleep(0.01)
     assert running.failures == []
-    assert running.answered[0].result == "malformed_grant_request"
+    assert running.answered[0][1] == "malformed_grant_request"
     await runner.cleanup()

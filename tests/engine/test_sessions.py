@@ -161,6 +161,12 @@ async def test_parallel_logins_leave_as_many_sessions_as_there_may_be(home: Hous
     assert sum(len(gateway.ends()) for gateway in gateways) == len(issued) - 1
 
 
+async def test_many_logins_of_one_subject_at_once_hinder_none(home: House) -> None:
+    gateway = await home.gateway(limit={"per_subject": 3})
+    await asyncio.gather(*(gateway.login() for _ in range(30)))
+    assert len(await gateway.service.sessions_of("alice")) == 3
+
+
 async def test_a_login_that_never_wins_fails_for_now(home: House) -> None:
     gateway, other = await home.gateway(limit={"per_subject": 5}), await home.gateway()
     gateway.faults.keep_coming_between(other.login)

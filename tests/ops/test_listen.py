@@ -7,7 +7,7 @@ import pytest
 from aiohttp import ClientSession, UnixConnector, web
 
 from gateway.ops.app import ops_application
-from gateway.ops.listen import serve_ops
+from gateway.ops.listen import serve
 from gateway.telemetry.health import Health
 from gateway.telemetry.metrics import Metrics
 
@@ -19,7 +19,7 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 async def runner(metrics: Metrics) -> AsyncIterator[web.AppRunner]:
-    runner = await serve_ops(ops_application(metrics, Health()), ("127.0.0.1", 0))
+    runner = await serve(ops_application(metrics, Health()), ("127.0.0.1", 0))
     yield runner
     await runner.cleanup()
 
@@ -43,7 +43,7 @@ async def test_it_listens_on_a_port(runner: web.AppRunner) -> None:
 
 async def test_it_listens_on_a_unix_socket(metrics: Metrics, tmp_path: Path) -> None:
     path = tmp_path / "ops.sock"
-    runner = await serve_ops(ops_application(metrics, Health()), path)
+    runner = await serve(ops_application(metrics, Health()), path)
     async with ClientSession(connector=UnixConnector(str(path))) as session:
         response = await session.get("http://ops/healthz")
         assert response.status == 200
@@ -56,7 +56,7 @@ async def test_an_address_that_is_taken_is_an_error_and_leaves_nothing_behind(
 ) -> None:
     host, port = runner.addresses[0]
     with pytest.raises(OSError, match="address already in use"):
-        await serve_ops(ops_application(metrics, Health()), (host, port))
+        await serve(ops_application(metrics, Health()), (host, port))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import atexit
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -21,6 +20,7 @@ import redis
 from gateway.state.opening import StateSettings, open_state
 from gateway.state.redis_feed import RedisFeed
 from gateway.state.redis_store import RedisStore
+from tests.ports import free_port
 
 NAMES = ("redis", "sentinel", "cluster")
 Notices = list[tuple[str, dict[str, Any]]]
@@ -32,7 +32,7 @@ class RedisServer:
 
     directory: Path
     options: dict[str, str] = field(default_factory=dict)
-    port: int = field(default_factory=lambda: free_port())
+    port: int = field(default_factory=free_port)
     password: str | None = None
     is_tls: bool = False
     client_tls: dict[str, Any] = field(default_factory=dict)
@@ -243,12 +243,6 @@ def connect(
     assert isinstance(state.store, RedisStore)
     assert isinstance(state.feed, RedisFeed)
     return state.store, state.feed
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def wait_until(is_so: Callable[[], bool], seconds: float = 15) -> None:

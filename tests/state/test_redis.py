@@ -14,13 +14,14 @@ from gateway.model.errors import StoreUnavailable, Unconfirmed
 from gateway.state.base import BadStore, Change, Commit, Gap
 from gateway.state.redis_feed import RedisFeed
 from gateway.state.redis_store import RedisStore
+from tests.ports import free_port
+from tests.state.between import between
 from tests.state.making import a_revocation, change_of, new_session, opening, over, revocation_of, rotated
 from tests.state.redis_servers import (
     Notices,
     RedisServer,
     SentinelGroup,
     connect,
-    free_port,
     server_of,
     shared,
     start_sentinel_group,
@@ -463,47 +464,3 @@ async def test_a_record_deleted_by_hand_is_no_session_and_hinders_no_login(serve
         assert (await store.load(session.sid))[0] is None
         assert (await store.sessions_of("alice"))[0] == []
         assert await store.commit(Commit((Change(other, None),), expected_sids=frozenset()))
-
-
-# --- a proxy that swallows or delays replies
-
-
-class Between:
-    """Passes everything on, the replies `delay` seconds later, and only while it does not swallow."""
-
-    def __init__(self, target: int) -> None:
-        self._target = target
-        self.port = free_port()
-        self.swallows = False
-        self.delay = 0.0
-        self._writers: list[asyncio.StreamWriter] = []
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", self._target)
-        self._writers += [writer, back]
-        await asyncio.gather(self._pass(reader, back, replies=False), self._pass(there, writer, replies=True))
-
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, replies: bool) -> None:
-        with suppress(ConnectionError):
-            while data := await reader.read(65536):
-                if replies:
-                    await asyncio.sleep(self.delay)
-                if not (replies and self.swallows):
-                    writer.write(data)
-        writer.close()
-
-    def close(self) -> None:
-        for writer in self._writers:
-            writer.close()
-
-
-@asynccontextmanager
-async def between(target: int) -> AsyncIterator[Between]:
-    proxy = Between(target)
-    server = await asyncio.start_server(proxy.serve, "127.0.0.1", proxy.port)
-    try:
-        yield proxy
-    finally:
-        server.close()
-        proxy.close()
-        await asyncio.sleep(0.05)

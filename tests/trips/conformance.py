@@ -11,7 +11,8 @@ from typing import Any
 
 from tests.minting import SigningKey
 from tests.own_tokens import key_file, private_jwk, refresh_jwk
-from tests.trips.running import free_port, get
+from tests.ports import free_port
+from tests.trips.running import get
 from tests.trips.session_running import SessionGateway, json_of, serving
 from tests.trips.wire import Message, ask
 

@@ -103,9 +103,3 @@ def reserved_port() -> Iterator[int]:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         yield sock.getsockname()[1]
-
-
-def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with reserved_port() as port:
-        return port

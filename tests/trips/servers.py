@@ -18,7 +18,8 @@ import pytest
 import yaml
 
 from tests.minting import jwks
-from tests.trips.running import KEY, config, free_port
+from tests.ports import free_port
+from tests.trips.running import KEY, config
 
 START = 20.0
 """Seconds for a process to start listening."""

@@ -34,7 +34,8 @@ from gateway.state.revocations import RevocationView
 from gateway.tokens.jose import read_jws
 from tests.issuing import Clock
 from tests.minting import NOW
-from tests.trips.running import Running, free_port, get, request
+from tests.ports import free_port
+from tests.trips.running import Running, get, request
 from tests.trips.wire import OK, PATIENCE, Message, Script, Upstream, UpstreamWire, ask, eventually, upstream
 
 PRESETS = Path(__file__).parents[2] / "docs" / "presets"

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from gateway.config.mistakes import ConfigMistakes
 from gateway.model.revocation import Level, Revocation, mark
 from gateway.state.revocations import RevocationView
 from tests.minting import ISSUER, NOW, access_claims, make_key
+from tests.own_tokens import key_file, private_jwk, refresh_jwk
 from tests.state.redis_servers import server_of
 from tests.trips.conformance import (
     CONFORMANCE,
@@ -54,10 +55,9 @@ async def gate(tmp_path: Path) -> AsyncIterator[SessionGateway]:
 
 async def revoke(gate: SessionGateway, token: str | None, *headers: str, **fields: str) -> Message:
     """Ask for a revocation; without a word about the client, as `web`."""
-    fields = fields if headers or "client_id" in fields else {"client_id": "web", **fields}
-    return await gate.post(
-        "/oauth/revoke", {**fields, **({} if token is None else {"token": token})}, *headers, form=True
-    )
+    form = fields if headers or "client_id" in fields else {"client_id": "web", **fields}
+    form |= {} if token is None else {"token": token}
+    return await gate.post("/oauth/revoke", form, *headers, form=True)
 
 
 def is_done(answer: Message) -> None:
@@ -367,21 +367,26 @@ async def test_a_resource_with_a_path(tmp_path: Path, identifier: str) -> None:
 
 
 async def test_the_keys(tmp_path: Path) -> None:
-    """C150, C151: the public halves of all keys, the next one long before its first use; and no secret."""
+    """C150, C151: the public halves of all keys, also of the next one long before its first use; and no secret."""
     keys = [make_key(alg, f"own-{alg}") for alg in ("EdDSA", "ES256", "RS256", "HS256")]
-    async with conforming(tmp_path, *keys) as gate:
-        found = await document(gate, PUBLISHED + "jwks.json")
-        by_kid = {key["kid"]: key for key in found["keys"]}
+    coming = make_key("EdDSA", "coming")
+    times = (NOW, NOW - 1, NOW - 2, NOW - 3, NOW + 1000)
+    members = [private_jwk(key, time) for key, time in zip([*keys, coming], times, strict=True)]
+    (tmp_path / "keys.json").write_bytes(key_file(*members, refresh_jwk()))
+    (tmp_path / "keys.json").chmod(0o600)
+    async with conforming(tmp_path) as gate:
+        found = {key["kid"]: key for key in (await document(gate, PUBLISHED + "jwks.json"))["keys"]}
+        assert set(found) == {"own-EdDSA", "own-ES256", "own-RS256", "coming"}
         public = {"OKP": {"crv", "x"}, "EC": {"crv", "x", "y"}, "RSA": {"n", "e"}}
-        assert {kid: set(key) for kid, key in by_kid.items()} == {
-            key.kid: {"kty", "kid", "alg", "use"} | public[key.jwk()["kty"]] for key in keys[:3]
-        }
-        assert {(key["alg"], key["use"]) for key in found["keys"]} == {
-            ("EdDSA", "sig"),
-            ("ES256", "sig"),
-            ("RS256", "sig"),
-        }
-        assert by_kid[header_of((await gate.log_in())["access_token"])["kid"]]["alg"] == "EdDSA"
+        for key in (*keys[:3], coming):
+            assert found[str(key.kid)] == key.jwk()
+            assert set(key.jwk()) == {"kty", "kid", "alg", "use"} | public[key.jwk()["kty"]]
+            assert (key.jwk()["alg"], key.jwk()["use"]) == (key.alg, "sig")
+        for now, kid in ((NOW, "own-EdDSA"), (NOW + 999, "own-EdDSA"), (NOW + 1000, "coming")):
+            gate.clock.now = now
+            token = (await gate.log_in())["access_token"]
+            assert header_of(token)["kid"] == kid
+            assert (await gate.api(token)).status == 200
 
 
 async def test_no_cors_where_tokens_are_given(gate: SessionGateway) -> None:
@@ -439,57 +444,64 @@ async def test_an_older_cut_off_of_everybody_does_not_hide_a_later_one_of_a_clie
 # --- what is told
 
 
+class Ears:
+    """Remembers what clients are told. An answer that carries tokens is `given`: its body is for them."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def given(self, answer: Message) -> Pair:
+        self.told.append(str(answer.headers))
+        return json_of(answer)
+
+    async def hear(self, *answers: Awaitable[Message]) -> None:
+        for each in answers:
+            answer = await each
+            self.told.append(str(answer.headers) + answer.body.decode("latin-1"))
+
+
+def misuses(gate: SessionGateway, token: str) -> list[Awaitable[Message]]:
+    """Return requests with a token at every place, most of them wrong. None gives tokens."""
+    own = ("/oauth/token", "/oauth/revoke", "/oauth/introspect", "/auth/refresh", "/auth/logout")
+    query = urlencode({"token": token})
+    return [
+        gate.api(token),
+        gate.api(token, path=f"/api/x?access_token={token}"),
+        gate.api(token, f"Cookie: __Host-access={token}", path="/api/y"),
+        gate.ask(request("GET", "/api/x", f"Authorization: Basic {token}")),
+        gate.exchange(token, scope="admin"),
+        gate.exchange(token, basic("svc", "wrong")),
+        gate.ask(get(f"/nowhere?{query}")),
+        gate.ask(get(f"/oauth/introspect?{query}", basic("api"))),
+        *(gate.post(f"{path}?{query}", {}, form=True) for path in own),
+        *(gate.post(path, {"token": [token], "refresh_token": {"x": token}}) for path in own),
+    ]
+
+
 async def test_no_output_has_a_token_a_secret_or_a_password(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """C123: of everything that clients do, rightly and wrongly: logs, metrics, answers, upstream, and the store."""
-    told: list[str] = []
-    secrets = [PASSWORD, SECRET, ADMIN_TOKEN, "hunter2-hunter2"]
-    changes = {
-        "sessions": {"exchange": {"concurrency_window": 0, "recovery_window": 0}, "resource": RESOURCE},
-    }
-    async with conforming(tmp_path, changes=changes) as gate:
-        pairs: list[Pair] = []
-
-        async def told_by(answer: Message, *, with_tokens: bool = False) -> Message:
-            told.append(str(answer.headers) + ("" if with_tokens else answer.body.decode("latin-1")))
-            return answer
-
-        for name in ("alice", "bob"):
-            pairs.append(json_of(await told_by(await gate.try_login(name), with_tokens=True)))
-        pairs.append(json_of(await told_by(await gate.exchange(pairs[0]["refresh_token"]), with_tokens=True)))
-        pairs.append(await opened(gate, "svc"))
-        for pair in pairs:
-            secrets += [pair["access_token"], pair["refresh_token"]]
-        await told_by(await gate.post("/auth/login", {"username": "alice", "password": "hunter2-hunter2"}))
-        await told_by(await gate.post("/auth/login", {"username": "hunter2-hunter2", "password": PASSWORD}))
-        for pair in pairs:
-            access, refresh = pair["access_token"], pair["refresh_token"]
-            for token in (access, refresh, access[:-2] + "xx", refresh[:-2] + "xx"):
-                await told_by(await gate.api(token))
-                await told_by(await gate.api(token, path=f"/api/x?access_token={token}"))
-                await told_by(await gate.api(token, f"Cookie: __Host-access={token}", path="/api/y"))
-                await told_by(await gate.ask(request("GET", "/api/x", f"Authorization: Basic {token}")))
-                await told_by(await gate.exchange(token, scope="admin"))
-                await told_by(await gate.exchange(token, basic("svc", "wrong")))
-                for path in ("/oauth/token", "/oauth/revoke", "/oauth/introspect", "/auth/refresh", "/auth/logout"):
-                    await told_by(await gate.post(f"{path}?{urlencode({'token': token})}", {}, form=True))
-                    await told_by(await gate.post(path, {"token": [token], "refresh_token": {"x": token}}))
-                await told_by(await gate.ask(get(f"/nowhere?token={token}")))
-                await told_by(await gate.ask(get("/oauth/introspect?" + urlencode({"token": token}), basic("api"))))
-        await told_by(await gate.exchange(pairs[0]["refresh_token"]))
-        await told_by(await gate.exchange(pairs[0]["refresh_token"]))
-        await told_by(await revoke(gate, pairs[1]["refresh_token"]))
-        await told_by(await gate.log_out(pairs[3]["refresh_token"]))
-        await told_by(await gate.admin("DELETE", "/subjects/bob/sessions"))
-        told.append(await metrics_text(gate))
-        told.extend(str(seen) for seen in gate.app.requests)
-    logged = "".join(capfd.readouterr())
+    """C123: whatever clients do, rightly or wrongly. Not the logs, metrics, answers, the upstream, nor the store."""
+    guessed = "hunter2-hunter2"
+    ears = Ears()
+    exchange = {"concurrency_window": 0, "recovery_window": 0}
+    async with conforming(tmp_path, changes={"sessions": {"exchange": exchange, "resource": RESOURCE}}) as gate:
+        first, his = [ears.given(await gate.try_login(name)) for name in ("alice", "bob")]
+        second = ears.given(await gate.exchange(first["refresh_token"]))
+        pairs = [first, his, second, await opened(gate, "svc")]
+        tokens = [pair[kind] for pair in pairs for kind in ("access_token", "refresh_token")]
+        for name, password in (("alice", guessed), (guessed, PASSWORD)):
+            await ears.hear(gate.post("/auth/login", {"username": name, "password": password}))
+        for token in tokens:
+            await ears.hear(*misuses(gate, token), *misuses(gate, token[:-2] + "xx"))
+        await ears.hear(*(gate.exchange(first["refresh_token"]) for _ in range(2)))
+        await ears.hear(revoke(gate, his["refresh_token"]), gate.log_out(pairs[3]["refresh_token"]))
+        await ears.hear(gate.admin("DELETE", "/subjects/bob/sessions"))
+        upstream, samples = str(gate.app.requests), await metrics_text(gate)
+    logs = "".join(capfd.readouterr())
     for event in ("session_opened", "refresh_token_reuse", "session_ended", "exchange_refused", "admin_change"):
-        assert f'"{event}"' in logged
-    assert '"/api/x"' in logged
-    told.append(logged)
-    told.extend(file.read_bytes().decode("latin-1") for file in tmp_path.glob("state.db*"))
-    everything = "\n".join(told)
-    for secret in secrets:
-        assert secret not in everything
-        if secret.count(".") == 2:
-            assert secret.rpartition(".")[2] not in everything
+        assert f'"{event}"' in logs
+    assert '"/api/x"' in logs
+    stored = "".join(file.read_bytes().decode("latin-1") for file in tmp_path.glob("state.db*"))
+    signatures = [token.rpartition(".")[2] for token in tokens]
+    for place in ("\n".join(ears.told), upstream, samples, logs, stored):
+        for secret in (*tokens, *signatures, PASSWORD, SECRET, ADMIN_TOKEN, guessed):
+            assert secret not in place

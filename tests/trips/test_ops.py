@@ -8,7 +8,8 @@ import pytest
 
 from tests.issuing import Issuer
 from tests.minting import NOW, SigningKey, access_claims, make_key
-from tests.trips.running import free_port, get, request, reserved_port, running, token
+from tests.ports import free_port
+from tests.trips.running import get, request, reserved_port, running, token
 from tests.trips.test_websocket import UPGRADE, echoing
 from tests.trips.wire import Client, ask, connected, eventually, upstream
 

@@ -24,10 +24,11 @@ from yarl import URL
 from gateway.mechanisms.base import BadSetting, FetchFailed, Resources
 from gateway.mechanisms.fetch import Answer, Post
 from gateway.mechanisms.logins.backend_answer import UnusableAnswer, UserPaths, read_json, read_user
-from gateway.mechanisms.logins.base import MAX_PASSWORD, RESERVED_CLAIMS, Attempt, ProvenUser, as_bytes
+from gateway.mechanisms.logins.base import MAX_PASSWORD, Attempt, ProvenUser, as_bytes
 from gateway.model.errors import Declined, LoginSaturated, LoginUnavailable, TooManyAttempts, WrongPassword
 from gateway.model.host import is_loopback
 from gateway.model.settings import ClaimPathSetting, HeaderName, Seconds, Settings
+from gateway.tokens.issue import RESERVED_CLAIMS
 
 MAX_ANSWER = 64 * 1024
 """Bytes of an answer."""

@@ -1,17 +1,15 @@
 """A backend's answer to a login, read as a proven user. No message here quotes the answer."""
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.mechanisms.logins.base import MAX_CLAIMS, MAX_SUBJECT, ProvenUser
 from gateway.model.principal import ClaimPath, claim_at
+from gateway.model.scope import is_scope_name
 from gateway.tokens.strict_json import NotStrictJson, read_object
 
-_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
-"""RFC 6749 §3.3."""
 _MAX_SCOPE = 4096
 
 
@@ -63,7 +61,7 @@ def _scope(answer: Mapping[str, Any], path: ClaimPath | None) -> str | None:
     if path is None or value is None:
         return None
     words = value.split() if isinstance(value, str) else value
-    if not isinstance(words, list) or not all(isinstance(word, str) and _SCOPE.fullmatch(word) for word in words):
+    if not isinstance(words, list) or not all(isinstance(word, str) and is_scope_name(word) for word in words):
         raise UnusableAnswer(f"{'.'.join(path)} in the answer of the login backend is not a scope")
     scope = " ".join(words)
     if len(scope) > _MAX_SCOPE:

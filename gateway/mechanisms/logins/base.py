@@ -5,12 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-RESERVED_CLAIMS = frozenset(
-    {"iss", "sub", "aud", "exp", "iat", "nbf", "jti", "sid", "gen"}
-    | {"client_id", "scope", "scp", "auth_time", "cnf", "act"}
-)
-"""Claims that a login cannot set: the gateway sets them, or takes them for what it said itself."""
-
 MAX_CLAIMS = 4096
 """Bytes of all claims of one user, as JSON: they travel in every token and lie in every record."""
 

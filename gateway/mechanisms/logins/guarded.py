@@ -1,4 +1,4 @@
-"""A login behind the brake, whose results are counted."""
+"""A login at which guessing is slowed, and whose results are counted."""
 
 from collections.abc import Callable
 from typing import Final

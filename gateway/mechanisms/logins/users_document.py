@@ -5,13 +5,14 @@ contains a hash.
 """
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.mechanisms.logins.base import MAX_CLAIMS, MAX_SUBJECT, RESERVED_CLAIMS, ProvenUser, as_compared
+from gateway.mechanisms.logins.base import MAX_CLAIMS, MAX_SUBJECT, ProvenUser, as_compared
 from gateway.mechanisms.logins.hashes import PasswordHash, UnusableHash, read_hash
+from gateway.model.scope import is_scope
+from gateway.tokens.issue import RESERVED_CLAIMS
 from gateway.tokens.strict_json import NotStrictJson, read_object
 
 MAX_NAME = 255
@@ -19,8 +20,6 @@ MAX_NAME = 255
 MAX_FILE = 64 * 1024 * 1024
 """Bytes."""
 
-_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*")
-"""RFC 6749 §3.3."""
 _MEMBERS = frozenset({"sub", "scope", "claims"})
 
 
@@ -127,7 +126,7 @@ def _problems(values: Mapping[str, Any]) -> Iterator[str]:
     subject, scope, claims = values.get("sub", "x"), values.get("scope", "x"), values.get("claims", {})
     if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT or not subject.isprintable():
         yield f"sub must be text of 1 to {MAX_SUBJECT} characters"
-    if not isinstance(scope, str) or not (scope == "" or _SCOPE.fullmatch(scope)):
+    if not isinstance(scope, str) or not (scope == "" or is_scope(scope)):
         yield "scope must be words with single spaces between"
     if not isinstance(claims, dict):
         yield "claims must be an object"

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
@@ -21,6 +21,7 @@ from gateway.mechanisms.logins.hashes import NEW_COST, CannotVerify, PasswordHas
 from gateway.mechanisms.logins.threads import BoundedThreads
 from gateway.mechanisms.logins.users_document import MAX_FILE, User, read_users
 from gateway.model.errors import LoginUnavailable, WrongPassword
+from gateway.model.notice import Notice
 from gateway.model.settings import FilePath, Settings
 
 LOOK_EVERY = 1.0
@@ -75,7 +76,7 @@ class UsersBook:
         self,
         path: Path,
         shown: Path,
-        notice: Callable[[str, dict[str, Any]], None],
+        notice: Notice,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._path = path

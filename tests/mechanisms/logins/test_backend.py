@@ -15,8 +15,9 @@ from pydantic import ValidationError
 from gateway.mechanisms.base import BadSetting, Resources, offline_resources
 from gateway.mechanisms.fetch import ControlClient
 from gateway.mechanisms.logins.backend import MAX_RETRY_AFTER, MOST_AT_ONCE, BackendLogin, BackendLoginSettings
-from gateway.mechanisms.logins.base import RESERVED_CLAIMS, Attempt, ProvenUser
+from gateway.mechanisms.logins.base import Attempt, ProvenUser
 from gateway.model.errors import Declined, LoginSaturated, LoginUnavailable, TooManyAttempts, WrongPassword
+from gateway.tokens.issue import RESERVED_CLAIMS
 
 SECRET = "hunter2!pässword"
 ATTEMPT = Attempt(

@@ -218,7 +218,18 @@ async def test_success_costs_an_address_nothing() -> None:
 
 @pytest.mark.parametrize(
     "other",
-    ["Alice", " ALICE ", "ａｌｉｃｅ", "alic\u00e9", "a\u0301lice", "ALİCE", "al\u200bice", "alice\u00ad", "alice\x01", "alice\0"],
+    [
+        "Alice",
+        " ALICE ",
+        "ａｌｉｃｅ",
+        "alic\u00e9",
+        "a\u0301lice",
+        "ALİCE",
+        "al\u200bice",
+        "alice\u00ad",
+        "alice\x01",
+        "alice\0",
+    ],
 )
 async def test_other_spellings_of_a_name_are_no_way_around(other: str) -> None:
     """Many backends take `Alice`, `alicé` and `alice` for the same."""

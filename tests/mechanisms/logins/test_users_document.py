@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.mechanisms.logins.base import MAX_CLAIMS, RESERVED_CLAIMS, ProvenUser
+from gateway.mechanisms.logins.base import MAX_CLAIMS, ProvenUser
 from gateway.mechanisms.logins.hashes import read_hash
 from gateway.mechanisms.logins.users_document import BadUser, check_name, read_user, read_users, write_user
+from gateway.tokens.issue import RESERVED_CLAIMS
 from tests.mechanisms.logins.hashing import cheap_argon2, cheap_bcrypt, cheap_scrypt
 
 ARGON2, BCRYPT, SCRYPT = cheap_argon2(b"a"), cheap_bcrypt(b"b"), cheap_scrypt(b"c")
