@@ -34,7 +34,7 @@ class Plan:
     idle_seconds: float = 10.0
 
 
-QUICK = Plan(sessions=40, seconds=0.3, clients=4, rounds=6, lanes=2, crowd=(0, 100, 2000), idle_seconds=0.3)
+QUICK = Plan(sessions=40, seconds=0.6, clients=4, rounds=6, lanes=2, crowd=(0, 100, 2000), idle_seconds=0.3)
 """So little that the numbers mean nothing: to see that it runs."""
 
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 
 from bench.fleets import SQLITE_FILE, Store, Tokens, calling, exchanging, fleet_over, logging_out, opening, port_of
 from bench.measure import cpu_seconds
@@ -78,9 +78,20 @@ class _Run:
         await asyncio.gather(*map(repeat, steps))
         elapsed = time.perf_counter() - started
         cpu, store_cpu = cpu_seconds(self.pid) - cpu, self._store_cpu() - store_cpu
-        parts, number = quantiles(times, n=100), len(times)
+        number = len(times)
+        if not number:
+            raise BenchError(f"{what}: nothing was answered within {seconds} s")
+        times.sort()
         per = 1e6 / number
-        return Speed(what, number, number / elapsed, cpu * per, store_cpu * per, parts[49] * 1000, parts[98] * 1000)
+        return Speed(
+            what,
+            number,
+            number / elapsed,
+            cpu * per,
+            store_cpu * per,
+            times[number // 2] * 1000,
+            times[number * 99 // 100] * 1000,
+        )
 
     def logins(self, sessions: int) -> list[Step]:
         """Return what opens so many sessions."""
@@ -143,7 +154,8 @@ async def speeds_over(
             await _in_turn(runs, "exchange", lambda run: run.again_and_again(_exchange), seconds / _ROUNDS)
         # A first use is verified, and noted in the record.
         await _in_turn(runs, "", lambda run: run.each_once(_call), 1e6)
-        await asyncio.sleep(1)
+        for run in runs:
+            await _until_idle(run.pid)
         for _ in range(_ROUNDS):
             await _in_turn(runs, "request", lambda run: run.again_and_again(_call), seconds / _ROUNDS / 2)
         await _in_turn(runs, "logout", lambda run: run.each_once(_logout), 1e6)
@@ -156,6 +168,14 @@ async def _in_turn(runs: Sequence["_Run"], what: str, steps: Callable[["_Run"], 
         speed = await run.measured(what, steps(run), seconds)
         if what:
             run.speeds.append(speed)
+
+
+async def _until_idle(pid: int) -> None:
+    for _ in range(60):
+        before = cpu_seconds(pid)
+        await asyncio.sleep(0.5)
+        if cpu_seconds(pid) - before < 0.03:
+            return
 
 
 def _merged(speeds: Sequence[Speed]) -> list[Speed]:

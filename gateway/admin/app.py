@@ -78,7 +78,7 @@ class _Admin:
 
     async def list_sessions(self, request: web.Request) -> web.Response:
         """All of a subject; with `?device=…` those of one device."""
-        sessions = await self._sessions(request.match_info["subject"], _device(request))
+        sessions = await self._service.sessions_of(request.match_info["subject"], _device(request))
         return web.json_response({"sessions": [shown(session) for session in sessions]})
 
     async def end_sessions(self, request: web.Request) -> web.Response:
@@ -87,7 +87,7 @@ class _Admin:
         if device is None:
             work = self._service.end_subject(subject, EndReason.ADMIN)
         else:
-            work = self._end_device(subject, device)
+            work = self._service.end_device(subject, device, EndReason.ADMIN)
         number = await self._audited(request, "end_sessions", work, subject=subject, device=device)
         return web.json_response({"ended": number})
 
@@ -118,14 +118,6 @@ class _Admin:
         fields = {"what": what.level.name.lower(), "issuer": what.issuer, "name": what.name}
         await self._audited(request, "cut_off", work, **fields)
         return web.Response(status=204)
-
-    async def _sessions(self, subject: str, device: str | None) -> list[Session]:
-        sessions = await self._service.sessions_of(subject)
-        return [session for session in sessions if device is None or session.device == device]
-
-    async def _end_device(self, subject: str, device: str) -> int:
-        sessions = await self._sessions(subject, device)
-        return sum([await self._service.end(session.sid, EndReason.ADMIN) for session in sessions])
 
     async def _audited(self, request: web.Request, action: str, work: Awaitable[T], **target: object) -> T:
         """Do it, and put it into the audit log: also what nobody could confirm, since that may hold all the same."""

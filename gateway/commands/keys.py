@@ -24,7 +24,7 @@ from gateway.commands.showing.table import table
 from gateway.tokens.own_keys import BadKeyring
 
 LEAST_AHEAD = 2 * 300
-"""Seconds: twice the time for which others may keep the published keys."""
+"""Seconds: twice the time for which others may keep the published keys (`LIFETIME` in `endpoints/metadata.py`)."""
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

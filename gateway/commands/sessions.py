@@ -91,7 +91,7 @@ async def _service(loaded: Loaded, settings: StateSettings, directory: Path) -> 
 
 
 async def _list(arguments: argparse.Namespace, service: SessionService) -> int:
-    sessions = await _chosen(arguments, service)
+    sessions = await service.sessions_of(arguments.subject, arguments.device)
     if arguments.json:
         print(json.dumps([shown(session) for session in sessions], indent=2))
         return 0
@@ -118,8 +118,7 @@ async def _end(arguments: argparse.Namespace, service: SessionService, log: Log)
     elif arguments.device is None:
         number = await service.end_subject(arguments.subject, EndReason.ADMIN)
     else:
-        chosen = await _chosen(arguments, service)
-        number = sum([await service.end(session.sid, EndReason.ADMIN) for session in chosen])
+        number = await service.end_device(arguments.subject, arguments.device, EndReason.ADMIN)
     target = {name: getattr(arguments, name) for name in ("subject", "session", "device") if getattr(arguments, name)}
     log.warning("admin_change", actor=f"command line:{_user()}", action="end_sessions", **target, ended=number)
     print(json.dumps({"ended": number}) if arguments.json else f"{number} ended")
@@ -131,8 +130,3 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's number without a name
         return str(os.getuid())
-
-
-async def _chosen(arguments: argparse.Namespace, service: SessionService) -> list[Session]:
-    sessions = await service.sessions_of(arguments.subject)
-    return [session for session in sessions if arguments.device is None or session.device == arguments.device]

@@ -82,12 +82,11 @@ def alarm_secret(settings: SessionsSettings, resources: Resources) -> bytes | No
 
 def own_routes(config: Config, cors: CorsPolicy | None = None) -> list[Route]:
     """Return the routes of the gateway itself. `cors` is for those that pages call; documents are for everybody."""
-    routes = []
+    routes = [] if config.sessions is None else own_paths(config.sessions)
+    own = [_own_route(each.id, each.path, None, cors if "POST" in each.methods else None) for each in routes]
     if config.identity is not None:
-        routes.append(_own_route("identity_jwks", config.identity.jwks_path, ("GET",), None))
-    for own in () if config.sessions is None else own_paths(config.sessions):
-        routes.append(_own_route(own.id, own.path, None, cors if "POST" in own.methods else None))
-    return routes
+        own.insert(0, _own_route("identity_jwks", config.identity.jwks_path, ("GET",), None))
+    return own
 
 
 def own_cookies(config: Config) -> list[Credentials]:

@@ -390,9 +390,9 @@ class HeaderNames(Settings):
     """To the upstream, and to the client with refusals."""
     degraded: HeaderName = "X-Auth-Degraded"
     """To the upstream: `1` where a request passed although revocations may have been missed."""
-    access_token: HeaderName = "X-Access-Token"
+    access_token: HeaderName = "X-Access-Token"  # noqa: S105 - the name of a header
     """To the client, on routes with `renew` or `refresh_inline`: a new access token."""
-    refresh_token: HeaderName = "X-Refresh-Token"
+    refresh_token: HeaderName = "X-Refresh-Token"  # noqa: S105 - the name of a header
     """To the client, on routes with `refresh_inline`: the new refresh token."""
 
 

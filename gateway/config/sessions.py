@@ -19,7 +19,9 @@ from gateway.config.session_endpoints import (
 )
 from gateway.engine.session_rules import AccessRules, ExchangeRules, LimitRules, RefreshRules, SessionRules
 from gateway.engine.token_cookies import AccessCookie
-from gateway.mechanisms.logins import BackendLoginSettings, SlowingSettings, UsersFileSettings
+from gateway.mechanisms.logins.backend import BackendLoginSettings
+from gateway.mechanisms.logins.slowing import SlowingSettings
+from gateway.mechanisms.logins.users_file import UsersFileSettings
 from gateway.model.settings import FilePath, Settings
 
 

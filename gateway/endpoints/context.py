@@ -11,7 +11,7 @@ from gateway.endpoints.junk import JunkLimit
 from gateway.engine.sessions import SessionService
 from gateway.mechanisms.authenticators.issued import IssuedAuthenticator
 from gateway.mechanisms.base import OwnTokens
-from gateway.mechanisms.logins import Login
+from gateway.mechanisms.logins.base import Login
 from gateway.model.clock import Clock
 from gateway.model.decision import Pending
 from gateway.model.errors import StaleRevocations

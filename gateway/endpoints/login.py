@@ -12,7 +12,8 @@ from gateway.endpoints.granting import granted_scope
 from gateway.endpoints.labels import address_label, device_label
 from gateway.endpoints.redirects import requested_redirect
 from gateway.engine.sessions import Opening
-from gateway.mechanisms.logins import Attempt, BackendLoginSettings, Login
+from gateway.mechanisms.logins.backend import BackendLoginSettings
+from gateway.mechanisms.logins.base import Attempt, Login
 from gateway.model.errors import CrossSiteRequest, MalformedGrantRequest
 
 

@@ -16,10 +16,9 @@ from gateway.engine.session_rules import SessionRules
 from gateway.model.errors import StoreUnavailable, Unconfirmed
 from gateway.model.principal import Claims
 from gateway.model.revocation import FOREVER, Level, Revocation, mark, session_mark
-from gateway.model.session import CutOff, EndReason, Session, SessionEvent, SessionOver
+from gateway.model.session import CutOff, EndReason, Session, SessionEvent, SessionOver, is_sid
 from gateway.state.base import Change, Commit, RevocationFeed, SessionStore
 from gateway.state.revocations import RevocationView
-from gateway.tokens import base64url
 
 T = TypeVar("T")
 
@@ -29,7 +28,6 @@ REMEMBERED = 600
 """Seconds for which a revocation is remembered beyond the last token it concerns: time to notice a lost commit."""
 _TOGETHER = 100
 """How many sessions of a subject end in one commit."""
-_SID_BYTES = 16
 
 
 class Ending:
@@ -56,7 +54,7 @@ class Ending:
     @finished
     async def end(self, sid: str, reason: EndReason) -> bool:
         """End a session. Returns False if it was over, or there is none."""
-        if not _is_sid(sid):
+        if not is_sid(sid):
             return False
         with self._holding_here(lambda: self._revocation_of_id(sid, self._view.now_ms())):
             for _ in range(ATTEMPTS):
@@ -79,6 +77,11 @@ class Ending:
             cut_off = self._cut_off_at(Level.SUBJECT, self._issuer, subject, now_ms)
             await self._publish(cut_off)
             return number + await self._end_each(subject, reason, lambda session: session.created_at < cut_off.before)
+
+    @finished
+    async def end_device(self, subject: str, device: str, reason: EndReason) -> int:
+        """End the sessions of one device of a subject; return how many it had."""
+        return sum([await self.end(session.sid, reason) for session in await self.sessions_of(subject, device)])
 
     @finished
     async def cut_off(self, level: Level, issuer: str, name: str) -> None:
@@ -120,6 +123,12 @@ class Ending:
         dead = ended(session, EndReason.RESTORED if is_lost else EndReason.ADMIN, now_ms)
         await self.commit(Commit((change(dead),), (over(dead),)))
         return dead, now_ms
+
+    async def sessions_of(self, subject: str, device: str | None = None) -> list[Session]:
+        """Return the sessions of a subject, or of one of its devices, that have not ended: oldest first."""
+        sessions, _ = await self._store.sessions_of(subject)
+        live = [session for session in sessions if not self.is_known_dead(session)]
+        return [session for session in live if device is None or session.device == device]
 
     # --- commits
 
@@ -226,10 +235,3 @@ async def _again_if_lost(ask: Callable[[], Awaitable[T]]) -> T:
         raise
     except StoreUnavailable:
         return await ask()
-
-
-def _is_sid(text: str) -> bool:
-    try:
-        return len(base64url.decode(text.encode())) == _SID_BYTES
-    except ValueError:
-        return False

@@ -279,11 +279,6 @@ class SessionService(Ending):
         token, session, now_ms = found
         return session if is_usable(session, token.generation, now_ms, self._rules) else None
 
-    async def sessions_of(self, subject: str) -> list[Session]:
-        """Return the sessions of a subject that have not ended, oldest first."""
-        sessions, _ = await self._store.sessions_of(subject)
-        return [session for session in sessions if not self.is_known_dead(session)]
-
     async def _find(self, refresh_token: str) -> tuple[RefreshToken, Session, int] | None:
         try:
             token = read_refresh_token(refresh_token, self._keys.current, self._expect.issuer)

@@ -5,6 +5,7 @@ access token is made from the record alone. So whoever has the record and the ke
 crash, in another process, for a client that lost the answer.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -99,6 +100,15 @@ class Session:
         """The `exp` of the access token: never after the session's own end."""
         end = self.access_issued_at + self.access_lifetime
         return end if self.absolute_expires_at is None else min(end, self.absolute_expires_at)
+
+
+_SID = re.compile(r"[A-Za-z0-9_-]{21}[AQgw]")
+"""The last character carries two bits: with others the same bytes would have several spellings."""
+
+
+def is_sid(text: str) -> bool:
+    """Say whether this has the form of a session id."""
+    return _SID.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,16 +131,16 @@ def _redis(
     settings: StateSettings, place: StoreUrl, directory: Path, notice: Notice, clock: Clock
 ) -> tuple[SessionStore, RevocationFeed]:
     """Only who uses Redis waits for its library to load."""
-    from gateway.state.redis import Login, RedisOptions, TlsFiles, redis_state
+    from gateway.state.redis import RedisLogin, RedisOptions, TlsFiles, redis_state
 
     def at(file: Path | None) -> Path | None:
         return None if file is None else directory / file
 
     options = RedisOptions(
-        login=Login(
+        login=RedisLogin(
             place.username or settings.username, place.password or settings.password, at(settings.password_file)
         ),
-        sentinel_login=Login(settings.sentinel_username, None, at(settings.sentinel_password_file)),
+        sentinel_login=RedisLogin(settings.sentinel_username, None, at(settings.sentinel_password_file)),
         tls=TlsFiles(at(settings.ca), at(settings.certificate), at(settings.key)),
         prefix=settings.prefix,
         shards=settings.shards,

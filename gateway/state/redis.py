@@ -19,7 +19,7 @@ from gateway.state.store_url import StoreUrl
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
+class RedisLogin:
     """Who we are to a server. A file is read for each connection, so that a password can be changed while running."""
 
     username: str | None = None
@@ -40,8 +40,8 @@ class TlsFiles:
 class RedisOptions:
     """How a Redis is used."""
 
-    login: Login = Login()
-    sentinel_login: Login = Login()
+    login: RedisLogin = RedisLogin()
+    sentinel_login: RedisLogin = RedisLogin()
     tls: TlsFiles = TlsFiles()
     prefix: str = "gateway"
     shards: int | None = None
@@ -83,12 +83,12 @@ def _tls(files: TlsFiles) -> ssl.SSLContext:
     return context
 
 
-def _credentials(login: Login) -> CredentialProvider | None:
-    return None if login == Login() else _Credentials(login)
+def _credentials(login: RedisLogin) -> CredentialProvider | None:
+    return None if login == RedisLogin() else _Credentials(login)
 
 
 class _Credentials(CredentialProvider):
-    def __init__(self, login: Login) -> None:
+    def __init__(self, login: RedisLogin) -> None:
         self._login = login
 
     def get_credentials(self) -> tuple[str] | tuple[str, str]:

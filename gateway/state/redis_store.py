@@ -1,6 +1,6 @@
 """Sessions in Redis: a record each, and an index per subject; all of a subject share one slot.
 
-A value is the record's edition, a space, and the record. A commit is one script, so it happens wholly or not at all.
+A record begins with its edition. A commit is one script, so it happens wholly or not at all.
 """
 
 import secrets
@@ -38,7 +38,7 @@ class RedisStore:
     async def load(self, sid: str) -> tuple[Session | None, int]:
         shard = shard_of_session(sid, self.shards)
         value, time = await self._link.ask(shard, plain("GET", self._record_key(shard, sid)), plain("TIME"))
-        return None if value is None else _session(value, sid), _ms(time)
+        return None if value is None else decode(value, sid), _ms(time)
 
     async def commit(self, commit: Commit) -> bool:
         shard = self._shard_of(commit)
@@ -54,7 +54,7 @@ class RedisStore:
         for change in commit.changes:
             session = change.session
             edition = "" if change.expected_edition is None else change.expected_edition
-            arguments += [edition, _value(session), kept_until(session), live_until(session), session.sid]
+            arguments += [edition, encode(session), kept_until(session), live_until(session), session.sid]
         arguments += sorted(expected or ())
         for revocation in commit.revocations:
             arguments += entries_of(revocation)
@@ -67,7 +67,7 @@ class RedisStore:
             keys = [self._index_key(shard, subject), *(self._record_key(shard, sid) for sid in sids)]
             ((time, listed, is_whole, values),) = await self._link.ask(shard, SESSIONS.command(keys, sids))
             if is_whole:
-                sessions = [_session(value, sid) for sid, value in zip(sids, values, strict=True) if value]
+                sessions = [decode(value, sid) for sid, value in zip(sids, values, strict=True) if value]
                 return sorted(sessions, key=lambda session: (session.created_at, session.sid)), _ms(time)
             sids = [sid.decode() for sid in listed]
         raise StoreUnavailable("the sessions of the subject keep changing")
@@ -88,14 +88,6 @@ class RedisStore:
         """Named by a digest: short, whatever a subject is called."""
         name = blake2b(subject.encode("utf-8", "surrogatepass"), digest_size=16).digest()
         return self._link.key(shard, "u", urlsafe_b64encode(name).rstrip(b"=").decode())
-
-
-def _value(session: Session) -> bytes:
-    return b"%d %b" % (session.edition, encode(session))
-
-
-def _session(value: bytes, sid: str) -> Session:
-    return decode(value.partition(b" ")[2], sid)
 
 
 def _ms(time: Reply) -> int:

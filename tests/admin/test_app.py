@@ -343,7 +343,7 @@ async def test_an_administrator_with_a_token_is_not_believed_while_news_of_revoc
 async def test_a_bug_is_a_refusal_without_a_word_of_the_request(
     served: SessionGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(self: object, subject: str) -> list[Any]:
+    async def broken(self: object, subject: str, device: str | None = None) -> list[Any]:
         raise RuntimeError(f"about {subject}")
 
     monkeypatch.setattr(SessionService, "sessions_of", broken)

@@ -16,7 +16,8 @@ from gateway.endpoints.clients import Clients
 from gateway.endpoints.context import Endpoints
 from gateway.engine.sessions import SessionService
 from gateway.mechanisms.base import OwnTokens, offline_resources
-from gateway.mechanisms.logins import GuardedLogin, Slowing
+from gateway.mechanisms.logins.guarded import GuardedLogin
+from gateway.mechanisms.logins.slowing import Slowing
 from gateway.model.faces import Challenge
 from gateway.model.session import EndReason, Session, SessionEvent, SessionOver
 from gateway.state.revocations import RevocationView

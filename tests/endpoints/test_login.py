@@ -6,7 +6,7 @@ from aiohttp import web
 
 from gateway.endpoints.app import endpoints_application
 from gateway.endpoints.context import Endpoints
-from gateway.mechanisms.logins import Attempt, ProvenUser
+from gateway.mechanisms.logins.base import Attempt, ProvenUser
 from gateway.model.errors import Declined, LoginUnavailable
 from gateway.model.faces import Challenge
 from gateway.model.session import EndReason

@@ -163,6 +163,21 @@ async def test_a_session_from_before_a_cut_off_is_over(gateway: Gateway, home: H
     assert gateway.ends() == [EndReason.ADMIN]
 
 
+# --- a device
+
+
+async def test_only_the_sessions_of_a_device_end_with_it(gateway: Gateway) -> None:
+    phone = await gateway.login(device="phone")
+    laptop = await gateway.login(device="laptop")
+    other = await gateway.login("bob", device="phone")
+    assert await gateway.service.sessions_of("alice", "phone") == [phone.session]
+    assert await gateway.service.end_device("alice", "phone", EndReason.ADMIN) == 1
+    assert await is_refused(gateway, phone)
+    assert await gateway.service.sessions_of("alice") == [laptop.session]
+    assert await gateway.service.sessions_of("bob") == [other.session]
+    assert await gateway.service.end_device("alice", "phone", EndReason.ADMIN) == 0
+
+
 # --- a subject
 
 

@@ -9,13 +9,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from gateway.model.session import THEFT
 from tests.minting import SigningKey
 from tests.own_tokens import key_file, private_jwk, refresh_jwk
 from tests.ports import free_port
-from tests.trips.running import get
+from tests.trips.running import get, request
 from tests.trips.session_running import SessionGateway, json_of, serving
 from tests.trips.wire import Message, ask
 
+Pair = dict[str, Any]
 SECRET = "a random secret, and of more than 32 characters"
 SCOPE = "orders:read orders:write"
 _HASHES = ["sha256:" + hashlib.sha256(SECRET.encode()).hexdigest()]
@@ -62,6 +64,8 @@ CONFORMANCE: dict[str, Any] = {
         {"id": "renewing", "match": {"path": "/renewing/**"}, "upstream": "app", "renew": "header"},
     ],
 }
+OWN_PAGE = "Origin: https://app.example"
+IN_COOKIES = {"answer": {"login": "cookies", "refresh": "cookies"}, "cookies": {"origins": ["https://app.example"]}}
 INVALID_TOKEN = "The access token is invalid"
 EXPIRED = "The access token expired"
 REVOKED = "The access token was revoked"
@@ -118,6 +122,47 @@ def is_dead(answer: Message) -> None:
     """Check that an answer is that to a refresh token that is no good."""
     is_error(answer, 400, "invalid_grant", INVALID_GRANT)
     assert answer.one("WWW-Authenticate") is None
+
+
+def is_token_answer(answer: Message) -> Pair:
+    """Check that an answer is that of RFC 6749 §5.1, whole, and return what it says."""
+    assert answer.status == 200
+    assert (answer.one("Content-Type") or "").split(";")[0] == "application/json"
+    assert (answer.one("Cache-Control"), answer.one("Pragma")) == ("no-store", "no-cache")
+    body = json_of(answer)
+    assert set(body) == {"access_token", "token_type", "expires_in", "refresh_token", "scope"}
+    assert (body["token_type"], type(body["expires_in"])) == ("Bearer", int)
+    return body
+
+
+async def exchanged(gate: SessionGateway, refresh_token: str, **fields: str) -> Pair:
+    return is_token_answer(await gate.exchange(refresh_token, **fields))
+
+
+async def used(gate: SessionGateway, pair: Pair) -> None:
+    """Use an access token once, and wait until that is known."""
+    assert (await gate.api(pair["access_token"])).status == 200
+    await gate.seen_in_use(pair["refresh_token"])
+
+
+async def generation_of(gate: SessionGateway, pair: Pair) -> int:
+    return (await gate.session_of(pair["refresh_token"])).generation
+
+
+async def thefts(gate: SessionGateway) -> float:
+    samples = await metrics(gate)
+    return sum(samples.get(f'gateway_sessions_ended_total{{reason="{reason}"}}', 0) for reason in THEFT)
+
+
+def form(path: str, body: str, *headers: str) -> bytes:
+    return request("POST", path, "Content-Type: application/x-www-form-urlencoded", *headers, body=body.encode())
+
+
+async def opened(gate: SessionGateway, client_id: str) -> Pair:
+    """Open a session for alice as a backend does, of any client."""
+    answer = await gate.post("/auth/sessions", {"sub": "alice", "client_id": client_id}, basic("backend"))
+    assert answer.status == 201
+    return json_of(answer)
 
 
 async def metrics(gate: SessionGateway) -> Mapping[str, float]:

@@ -23,12 +23,14 @@ from tests.trips.conformance import (
     REVOKED,
     SCOPE,
     SECRET,
+    Pair,
     basic,
     conforming,
     is_dead,
     is_error,
     is_refused,
     metrics_text,
+    opened,
 )
 from tests.trips.running import get, request
 from tests.trips.session_running import (
@@ -42,7 +44,6 @@ from tests.trips.session_running import (
 )
 from tests.trips.wire import Message
 
-Pair = dict[str, Any]
 RESOURCE = {"identifier": "https://api.example", "scopes_supported": ["orders:read"]}
 PUBLISHED = "/.well-known/"
 
@@ -68,13 +69,6 @@ async def introspect(gate: SessionGateway, token: str, client_id: str = "api") -
     answer = await gate.post("/oauth/introspect", {"token": token}, basic(client_id), form=True)
     assert (answer.status, answer.one("Cache-Control")) == (200, "no-store")
     assert (answer.one("Content-Type") or "").startswith("application/json")
-    return json_of(answer)
-
-
-async def opened(gate: SessionGateway, client_id: str) -> Pair:
-    """Open a session for alice as a backend does, of any client."""
-    answer = await gate.post("/auth/sessions", {"sub": "alice", "client_id": client_id}, basic("backend"))
-    assert answer.status == 201
     return json_of(answer)
 
 

@@ -11,12 +11,10 @@ from gateway.model.decision import Pending
 from gateway.model.errors import InvalidClaim
 from gateway.model.principal import Claims, Principal
 from gateway.model.revocation import Level, generation_mark, mark, session_mark
+from gateway.model.session import is_sid
 from gateway.model.settings import ByteSize, Seconds, Settings
-from gateway.tokens import base64url
 from gateway.tokens.cache import TokenCache
 from gateway.tokens.verify import Verified
-
-_SID_BYTES = 16
 
 
 class IssuedSettings(Settings):
@@ -77,11 +75,7 @@ class IssuedAuthenticator(JwtAuthenticator):
 def _session(claims: Claims) -> tuple[str, int]:
     """Return `sid` and `gen`. Raises InvalidClaim: then one of our keys has signed something else."""
     sid, generation = claims["sid"], claims["gen"]
-    try:
-        is_sid = type(sid) is str and len(base64url.decode(sid.encode())) == _SID_BYTES
-    except ValueError:
-        is_sid = False
-    if not is_sid:
+    if type(sid) is not str or not is_sid(sid):
         raise InvalidClaim("sid is not the id of a session")
     if type(generation) is not int or generation < 0:
         raise InvalidClaim("gen is not a generation")
