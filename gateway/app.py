@@ -45,6 +45,7 @@ _LEVELS = {
     "redis_version_unknown": "warning",
     "revocations_gap": "warning",
     "state_reading_failed": "warning",
+    "store_failed": "warning",
     "users_file_failed": "warning",
 }
 """How urgent is what the parts notice; the rest is expected."""
@@ -149,6 +150,7 @@ class Gateway:
             line_bytes=limits.target_bytes + 64,
             field_bytes=limits.header_bytes,
             headers=limits.headers + 16,
+            finishes=True,
         )
         self._runners.append(runner)
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Iterable, Sequence
 from typing import TypeVar
 
 from gateway.model.errors import StoreUnavailable
+from gateway.model.notice import Notice
 from gateway.model.revocation import Revocation
 from gateway.model.session import Session
 from gateway.state.base import Commit, Reading, RevocationFeed, SessionStore
@@ -18,10 +19,17 @@ OPERATIONS = ("load", "commit", "sessions_of", "clock", "snapshot", "tail", "pub
 """The label values of `operation`."""
 
 
-class Watch:
-    """Seconds and errors by operation."""
+TOLD_EVERY = 10.0
+"""Seconds between two events about operations that fail: the metric counts each."""
+_TOLD_BY_OTHERS = frozenset({"snapshot", "tail"})
 
-    def __init__(self) -> None:
+
+class Watch:
+    """Seconds and errors by operation. `notice` hears of errors now and then."""
+
+    def __init__(self, notice: Notice) -> None:
+        self._notice = notice
+        self._told_at = -TOLD_EVERY
         self._seconds = {operation: DurationTally() for operation in OPERATIONS}
         self._errors: Counter[str] = Counter()
 
@@ -29,11 +37,18 @@ class Watch:
         began = time.monotonic()
         try:
             return await work
-        except StoreUnavailable:
-            self._errors[operation] += 1
+        except StoreUnavailable as error:
+            self._failed(operation, error)
             raise
         finally:
             self._seconds[operation].observe(time.monotonic() - began)
+
+    def _failed(self, operation: str, error: StoreUnavailable) -> None:
+        self._errors[operation] += 1
+        now = time.monotonic()
+        if operation not in _TOLD_BY_OTHERS and now - self._told_at >= TOLD_EVERY:
+            self._told_at = now
+            self._notice("store_failed", {"operation": operation, "error": str(error)})
 
     def seconds(self) -> Iterable[tuple[tuple[str, ...], DurationTally]]:
         """Read `gateway_store_seconds`."""

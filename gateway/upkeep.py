@@ -1,5 +1,6 @@
 """Upkeep: the background work that sessions and revocations need in every process, and the numbers it gives."""
 
+import asyncio
 from contextlib import suppress
 
 from gateway.config.compile import Snapshot
@@ -7,6 +8,7 @@ from gateway.config.compile_sessions import alarm_secret
 from gateway.config.schema import Config
 from gateway.config.sessions import SessionsSettings
 from gateway.engine.acknowledging import Acknowledgements
+from gateway.engine.sessions import SessionService
 from gateway.mechanisms.alarm import Alarms
 from gateway.mechanisms.base import Resources
 from gateway.mechanisms.fetch import ControlClient
@@ -25,6 +27,8 @@ from gateway.timed_state import TimedFeed, TimedStore, Watch
 
 FIRST_SNAPSHOT = "first snapshot of revocations"
 """What readiness waits for."""
+PATIENCE = 5.0
+"""Seconds that the end waits for what was begun with sessions."""
 
 
 class Upkeep:
@@ -35,11 +39,12 @@ class Upkeep:
         self._resources = resources
         self._tally = tally
         self._control = control
-        self._watch = Watch()
+        self._watch = Watch(resources.notice)
         self._delays = DurationTally()
         self._acknowledgements = Acknowledgements()
         self._alarms: Alarms | None = None
         self._follower: RevocationFollower | None = None
+        self._sessions: SessionService | None = None
         resources.record = tally.record
         resources.seen = self._acknowledgements.seen
         if config.state is not None:
@@ -56,7 +61,7 @@ class Upkeep:
         health.block(FIRST_SNAPSHOT)
         with suppress(StoreUnavailable):  # the follower tells, and tries again
             await state.store.open()
-        sessions = snapshot.sessions
+        sessions = self._sessions = snapshot.sessions
         self._follower = RevocationFollower(
             state.feed,
             state.view,
@@ -110,7 +115,9 @@ class Upkeep:
         metrics.observe("gateway_revocations_restored_total", lambda: [((), self._restored())])
 
     async def close(self) -> None:
-        """Let go of the store."""
+        """Let go of the store, when what was begun with sessions is done."""
+        if self._sessions is not None and self._sessions.under_way:
+            await asyncio.wait(self._sessions.under_way, timeout=PATIENCE)
         if self._resources.state is not None:
             await self._resources.state.store.close()
 

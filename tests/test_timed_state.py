@@ -26,7 +26,7 @@ def errors(watch: Watch) -> dict[str, float]:
 
 async def test_every_operation_is_timed_and_says_what_the_store_says(tmp_path: Path) -> None:
     file = SqliteFile(tmp_path / "state.db", lambda: NOW, deadline=20)
-    watch = Watch()
+    watch = Watch(lambda event, fields: None)
     store, feed = TimedStore(SqliteStore(file), watch), TimedFeed(SqliteFeed(file), watch)
     await store.open()
     try:
@@ -53,7 +53,7 @@ async def test_every_operation_is_timed_and_says_what_the_store_says(tmp_path: P
     ("outcome", "number"), [(StoreUnavailable("x"), 1), (Unconfirmed("x"), 1), (Gap("trimmed"), 0), (ValueError(), 0)]
 )
 async def test_an_error_is_when_the_store_cannot_say(outcome: Exception, number: int) -> None:
-    watch = Watch()
+    watch = Watch(lambda event, fields: None)
 
     async def fail() -> None:
         raise outcome
@@ -62,3 +62,18 @@ async def test_an_error_is_when_the_store_cannot_say(outcome: Exception, number:
         await watch.timed("tail", fail())
     assert errors(watch)["tail"] == number
     assert counts(watch)["tail"] == 1
+
+
+async def test_operators_hear_of_a_store_that_fails_now_and_then(tmp_path: Path) -> None:
+    file = SqliteFile(tmp_path / "state.db", lambda: NOW, deadline=20)
+    told: list[tuple[str, str]] = []
+    watch = Watch(lambda event, fields: told.append((event, fields["operation"])))
+    store, feed = TimedStore(SqliteStore(file), watch), TimedFeed(SqliteFeed(file), watch)
+    await store.open()
+    await store.close()
+    with pytest.raises(StoreUnavailable):
+        await feed.snapshot()
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable):
+            await store.clock()
+    assert told == [("store_failed", "clock")]

@@ -83,9 +83,9 @@ def alarm_secret(settings: SessionsSettings, resources: Resources) -> bytes | No
 def own_routes(config: Config, cors: CorsPolicy | None = None) -> list[Route]:
     """Return the routes of the gateway itself. `cors` is for those that pages call; documents are for everybody."""
     routes = [] if config.sessions is None else own_paths(config.sessions)
-    own = [_own_route(each.id, each.path, None, cors if "POST" in each.methods else None) for each in routes]
+    own = [_own_route(each.id, each.path, cors if "POST" in each.methods else None) for each in routes]
     if config.identity is not None:
-        own.insert(0, _own_route("identity_jwks", config.identity.jwks_path, ("GET",), None))
+        own.insert(0, _own_route("identity_jwks", config.identity.jwks_path, None))
     return own
 
 
@@ -109,11 +109,10 @@ async def _no_post(url: str, body: bytes, headers: Mapping[str, str], *, timeout
     raise FetchFailed("no network call is made here")
 
 
-def _own_route(name: str, path: str, methods: tuple[str, ...] | None, cors: CorsPolicy | None) -> Route:
+def _own_route(name: str, path: str, cors: CorsPolicy | None) -> Route:
     return Route(
         id=f"gateway:{name}",
         path=path_pattern(path),
-        methods=methods,
         upstream=ENDPOINTS,
         access="public",
         body_bytes=BODY_BYTES,

@@ -8,7 +8,6 @@ from gateway.endpoints.cross_site import is_foreign
 from gateway.endpoints.forms import read_any
 from gateway.endpoints.presented import PresentedTokens, presented_tokens
 from gateway.endpoints.redirects import requested_redirect
-from gateway.engine.finishing import finished
 from gateway.model.errors import InvalidToken, StoreUnavailable
 from gateway.model.session import EndReason
 from gateway.tokens.refresh_token import read_refresh_token
@@ -28,7 +27,6 @@ async def logout(endpoints: Endpoints, request: web.Request) -> web.Response:
     return response
 
 
-@finished
 async def _end_one(endpoints: Endpoints, tokens: PresentedTokens) -> None:
     """End the session of either token: of a refresh token of any generation, of an access token even if expired."""
     failure: StoreUnavailable | None = None
@@ -42,7 +40,6 @@ async def _end_one(endpoints: Endpoints, tokens: PresentedTokens) -> None:
         raise failure
 
 
-@finished
 async def _end_all(endpoints: Endpoints, tokens: PresentedTokens) -> None:
     """End all sessions of the user, if one of the tokens is still good. An old one ends only its own session."""
     subject = await _subject(endpoints, tokens)

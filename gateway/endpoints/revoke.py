@@ -7,7 +7,6 @@ from gateway.endpoints.clients import Client
 from gateway.endpoints.context import Endpoints
 from gateway.endpoints.forms import read_form
 from gateway.engine.exchange import reached_limit
-from gateway.engine.finishing import finished
 from gateway.model.errors import InvalidClient, InvalidToken, UnauthorizedClient, UnsupportedTokenType, WrongClient
 from gateway.model.session import EndReason
 from gateway.tokens.jose import read_jws
@@ -31,7 +30,6 @@ async def revoke(endpoints: Endpoints, request: web.Request) -> web.Response:
     return web.Response(headers=NO_STORE)
 
 
-@finished
 async def _revoke_refresh_token(endpoints: Endpoints, token: str, client: Client | None) -> None:
     session = await endpoints.service.session_of(token)
     if session is None:
@@ -42,7 +40,6 @@ async def _revoke_refresh_token(endpoints: Endpoints, token: str, client: Client
         await endpoints.service.end(session.sid, EndReason.REVOKED)
 
 
-@finished
 async def _revoke_access_token(endpoints: Endpoints, token: str, client: Client | None) -> None:
     """What has expired, or never was good, needs no revocation; what is not ours cannot get one."""
     try:

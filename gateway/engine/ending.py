@@ -4,11 +4,12 @@ When the store cannot say or confirm, what was asked for holds here all the same
 StoreUnavailable: the view brings it to the store as soon as that answers again.
 """
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gateway.engine.exchange import ended, reached_limit
 from gateway.engine.finishing import finished
@@ -48,6 +49,7 @@ class Ending:
         self._issuer = issuer
         self._rules = rules
         self._record = record
+        self.under_way: set[asyncio.Task[Any]] = set()
 
     # --- what ends
 

@@ -28,13 +28,21 @@ _LIMITS: dict[str, Any] = {
 
 
 async def serve(
-    app: web.Application, address: Address, *, line_bytes: int = 2048, field_bytes: int = 8192, headers: int = 64
+    app: web.Application,
+    address: Address,
+    *,
+    line_bytes: int = 2048,
+    field_bytes: int = 8192,
+    headers: int = 64,
+    finishes: bool = False,
 ) -> web.AppRunner:
     """Listen, and return the runner: `addresses` tells the port that was taken for port 0, `cleanup()` stops.
 
-    Bounds: `line_bytes` of the request line, `field_bytes` of one header, and so many `headers`. Raises OSError.
+    Bounds: `line_bytes` of the request line, `field_bytes` of one header, and so many `headers`. `finishes`: what was
+    begun for a client goes on when it leaves. Raises OSError.
     """
     runner = _Runner(app, shutdown_timeout=_SHUTDOWN_SECONDS)
+    runner.finishes = finishes
     runner.limits = {**_LIMITS, "max_line_size": line_bytes, "max_field_size": field_bytes, "max_headers": headers}
     await runner.setup()
     try:
@@ -54,10 +62,13 @@ def _site(runner: web.AppRunner, address: Address) -> web.BaseSite:
 
 class _Runner(web.AppRunner):
     limits: Mapping[str, Any] = _LIMITS
+    finishes = False
 
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
-        limited = _Server(server.request_handler, request_factory=server.request_factory, handler_cancellation=True)
+        limited = _Server(
+            server.request_handler, request_factory=server.request_factory, handler_cancellation=not self.finishes
+        )
         limited.limits = self.limits
         return limited
 
