@@ -26,7 +26,7 @@ _METRICS = {
     "exchanges: rotated": ("gateway_exchanges_total", {"result": "rotated"}),
     "exchanges: repeated": ("gateway_exchanges_total", {"result": "repeated"}),
     "exchanges: recovered": ("gateway_exchanges_total", {"result": "recovered"}),
-    "rotations healed": ("gateway_exchanges_healed_total", {}),
+    "exchanges that healed a lost rotation": ("gateway_exchanges_healed_total", {}),
     "sessions ended as stolen": ("gateway_sessions_ended_total", {"reason": "reuse"}),
     "revocations given back": ("gateway_revocations_restored_total", {}),
 }
