@@ -368,3 +368,16 @@ async def test_no_secret_is_in_the_log(served: SessionGateway) -> None:
     printed = served.log.getvalue()
     for secret in (ADMIN_TOKEN, staff(), tokens["access_token"], tokens["refresh_token"]):
         assert secret not in printed
+
+
+async def test_a_body_that_is_broken_on_the_way_is_not_waited_for(
+    served: SessionGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.admin.app._BODY_SECONDS", 0.2)
+    host, _, port = served.admin_url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    head = f"POST /admin/api/v1/revocations HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ADMIN_TOKEN}\r\n"
+    writer.write(f"{head}Transfer-Encoding: chunked\r\n\r\n5\r\n".encode() + b'{"a":\r\nzz\r\n')
+    assert b" 4" in await asyncio.wait_for(reader.readline(), 20)
+    writer.close()
+    await writer.wait_closed()
