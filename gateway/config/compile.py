@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from gateway.config.compile_listeners import listener_tls
 from gateway.config.compile_sessions import (
     ENDPOINTS,
     checks_of_files,
@@ -15,8 +16,9 @@ from gateway.config.compile_sessions import (
     session_service,
     token_digest,
 )
+from gateway.config.compile_upstreams import UpstreamSpec, upstream_spec
 from gateway.config.mistakes import SettingPath
-from gateway.config.schema import Config, Cors, Listener, Rewrite, RouteSettings, UpstreamSettings, UpstreamTls
+from gateway.config.schema import Config, Cors, Rewrite, RouteSettings
 from gateway.config.sessions import SessionsSettings, access_cookie, resource_metadata_url
 from gateway.engine.cors import CorsPolicy
 from gateway.engine.forwarding import Forwarding
@@ -38,23 +40,6 @@ from gateway.model.upstream import Address, TargetAddress
 from gateway.tokens.signing import SigningKey, UnusableKey, signing_key
 
 ALWAYS_EXPOSED = ("WWW-Authenticate", "Retry-After")
-
-
-@dataclass(frozen=True, slots=True)
-class UpstreamSpec:
-    """One upstream, ready to be connected to. Durations are seconds."""
-
-    name: str
-    targets: tuple[TargetAddress, ...]
-    balance: str = "round_robin"
-    host: str = "preserve"
-    tls: ssl.SSLContext | None = None
-    server_name: str | None = None
-    connect_timeout: float = 5
-    connections: int = 256
-    idle_connections: int = 64
-    idle_lifetime: float = 30
-    queue: int = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -179,11 +164,11 @@ def _build_parts(config: Config, resources: Resources, mistakes: _Mistakes) -> _
             parts.authenticators[name] = settings.build(name, resources)
     for name, upstream in config.upstreams.items():
         with mistakes.at("upstreams", name, "tls"):
-            parts.upstreams[name] = _upstream(name, upstream, resources)
+            parts.upstreams[name] = upstream_spec(name, upstream, resources)
     for index, listener in enumerate(config.listen):
         if listener.tls is not None:
             with mistakes.at("listen", index, "tls"):
-                parts.listener_tls[listener.address] = _listener_tls(listener, resources)
+                parts.listener_tls[listener.address] = listener_tls(listener, resources)
     return parts
 
 
@@ -236,50 +221,6 @@ def _own_tokens(settings: SessionsSettings, resources: Resources, mistakes: _Mis
         with mistakes.at("sessions", *path):
             check()
     return own
-
-
-def _upstream(name: str, settings: UpstreamSettings, resources: Resources) -> UpstreamSpec:
-    has_tls = any(target.scheme == "https" for target in settings.targets)
-    return UpstreamSpec(
-        name=name,
-        targets=settings.targets,
-        balance=settings.balance,
-        host=settings.host,
-        tls=_upstream_tls(settings.tls, resources.directory) if has_tls else None,
-        server_name=settings.tls.server_name,
-        connect_timeout=settings.timeouts.connect,
-        connections=settings.connections,
-        idle_connections=settings.idle_connections,
-        idle_lifetime=settings.idle_lifetime,
-        queue=settings.queue,
-    )
-
-
-def _upstream_tls(settings: UpstreamTls, directory: Path) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=None if settings.ca is None else str(directory / settings.ca))
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if not settings.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if settings.certificate is not None and settings.key is not None:
-        context.load_cert_chain(directory / settings.certificate, directory / settings.key)
-    return context
-
-
-def _listener_tls(listener: Listener, resources: Resources) -> ssl.SSLContext:
-    assert listener.tls is not None
-    settings = listener.tls
-    certificate, key = resources.directory / settings.certificate, resources.directory / settings.key
-    for file in (settings.certificate, settings.key):
-        resources.read(file)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3 if settings.min_version == "1.3" else ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(certificate, key)
-    context.set_alpn_protocols(["http/1.1"])
-    if settings.client_ca is not None:
-        context.load_verify_locations(cadata=resources.read(settings.client_ca).decode())
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context
 
 
 def _route(settings: RouteSettings, config: Config, parts: _Parts) -> Route:

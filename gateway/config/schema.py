@@ -4,13 +4,15 @@ A setting of a mechanism (token source, authenticator, policy, mutator) lives be
 what is left.
 """
 
-from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema, model_validator
 
+from gateway.config.limits import Limits, Timeouts
 from gateway.config.sessions import SessionsSettings
+from gateway.config.text import from_text
+from gateway.config.upstreams import UpstreamSettings, UpstreamTimeouts
 from gateway.engine.paths import host_pattern, path_pattern
 from gateway.mechanisms.authenticators import AuthenticatorSettings
 from gateway.mechanisms.fetch import FetchSettings
@@ -18,7 +20,7 @@ from gateway.mechanisms.mutators import MutatorSettings
 from gateway.mechanisms.policies import PolicySettings
 from gateway.mechanisms.sources import TokenSourceSettings
 from gateway.model.settings import ByteSize, FilePath, HeaderName, OriginOrAny, Seconds, Settings
-from gateway.model.upstream import Address, TargetAddress, parse_address, parse_target
+from gateway.model.upstream import Address, parse_address
 from gateway.state.opening import StateSettings
 from gateway.telemetry.log import LogSettings
 
@@ -26,20 +28,6 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 Name = Annotated[str, Field(pattern=NAME)]
 """A name in the configuration. It becomes a metric label."""
-
-T = TypeVar("T")
-
-
-def _from_text(parse: Callable[[str], T]) -> Callable[[object], T]:
-    """Return a validator for settings that are written as text and nothing else."""
-
-    def validate(value: object) -> T:
-        if not isinstance(value, str):
-            advice = "" if isinstance(value, list | dict) else "; put it in quotes"
-            raise ValueError(f"must be text{advice}")  # noqa: TRY004 - pydantic reports ValueError
-        return parse(value)
-
-    return validate
 
 
 def _parse_network(text: str) -> IPv4Network | IPv6Network | Literal["unix"]:
@@ -55,7 +43,7 @@ def _parse_network(text: str) -> IPv4Network | IPv6Network | Literal["unix"]:
 
 
 ListenAddress = Annotated[
-    Address, PlainValidator(_from_text(parse_address)), PlainSerializer(str), WithJsonSchema({"type": "string"})
+    Address, PlainValidator(from_text(parse_address)), PlainSerializer(str), WithJsonSchema({"type": "string"})
 ]
 """`host:port`, `[::1]:port`, or `unix:/path`."""
 
@@ -121,101 +109,6 @@ class Admin(Settings):
         if self.authenticators is None and self.require:
             raise ValueError("require goes with authenticators")
         return self
-
-
-class Limits(Settings):
-    """Bounds on what a client may send. Beyond one, the request is refused with the status in parentheses."""
-
-    connections: Annotated[int, Field(ge=1)] = 10_000
-    """Client connections held at once, over all listeners (503)."""
-    target_bytes: ByteSize = 8 * 1024
-    """Length of the request-target (414)."""
-    header_bytes: ByteSize = 32 * 1024
-    """Length of the whole request head (431)."""
-    headers: Annotated[int, Field(ge=1)] = 100
-    """Number of request headers (431)."""
-    body_bytes: ByteSize | None = None
-    """Length of a request body (413). Without it, bodies of any length stream through. A route may set its own."""
-    token_bytes: ByteSize = 8 * 1024
-    """Length of a token (400)."""
-    identity_bytes: ByteSize = 16 * 1024
-    """Length of all headers injected into one request (401)."""
-
-
-class Timeouts(Settings):
-    """How long a client may take. They are checked four times a second."""
-
-    head: Seconds = 10
-    """For a whole request head, from its first byte (408)."""
-    keep_alive: Seconds = 75
-    """For the next request on an idle connection (closed silently)."""
-    body: Seconds = 30
-    """Between two pieces of a request body (408), and for a client to take more of an answer (closed)."""
-    drain: Seconds = 30
-    """For requests in flight when the process is told to stop."""
-    expiry_grace: Seconds = 0
-    """How long streams and upgraded connections go on when their token has expired. A route may set its own."""
-
-
-class UpstreamTimeouts(Settings):
-    """How long an upstream may take. They are checked four times a second."""
-
-    connect: Seconds = 5
-    """For a connection, with its TLS handshake (504), or for one to become free (503)."""
-    first_byte: Seconds = 60
-    """From the end of the request to the answer's head (504)."""
-    idle: Seconds = 300
-    """Between two pieces of an answer or of an upload (504, or closed), and on an upgraded connection."""
-
-
-class UpstreamTls(Settings):
-    """TLS towards an upstream. Files are PEM."""
-
-    ca: FilePath | None = None
-    """Certificate authorities to trust instead of the system's."""
-    certificate: FilePath | None = None
-    """The gateway's client certificate."""
-    key: FilePath | None = None
-    """The client certificate's private key."""
-    server_name: str | None = None
-    """The name to expect in the certificate, if it is not the target's host."""
-    verify: bool = True
-    """Check the certificate. Switching it off must be named: `insecure: [unverified_upstream_tls]`."""
-
-    @model_validator(mode="after")
-    def _certificate_and_key(self) -> Self:
-        if (self.certificate is None) != (self.key is None):
-            raise ValueError("certificate and key go together")
-        return self
-
-
-Target = Annotated[
-    TargetAddress, PlainValidator(_from_text(parse_target)), PlainSerializer(str), WithJsonSchema({"type": "string"})
-]
-"""`http://host:port`, `https://host:port`, or `unix:/path`."""
-
-
-class UpstreamSettings(Settings):
-    """A service behind the gateway, with one or more targets."""
-
-    targets: Annotated[tuple[Target, ...], Field(min_length=1)]
-    """Where it is: `http://127.0.0.1:9000`, `https://orders.internal`, `unix:/run/app.sock`."""
-    balance: Literal["round_robin", "least_connections"] = "round_robin"
-    """How requests are spread over the targets."""
-    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:\[\]-]+$")] = "preserve"
-    """The `Host` it sees: `preserve` (the client's), `target` (the target's own), or a fixed name."""
-    tls: UpstreamTls = UpstreamTls()
-    """TLS, for https targets."""
-    timeouts: UpstreamTimeouts = UpstreamTimeouts()
-    """How long it may take."""
-    connections: Annotated[int, Field(ge=1)] = 256
-    """Connections per target and process."""
-    idle_connections: Annotated[int, Field(ge=0)] = 64
-    """Idle connections kept per target and process."""
-    idle_lifetime: Seconds = 30
-    """How long an idle connection is kept. Keep it below the upstream's own keep-alive time."""
-    queue: Annotated[int, Field(ge=0)] = 256
-    """Requests that may wait for a connection (503 beyond)."""
 
 
 class Match(Settings):
@@ -409,7 +302,7 @@ class Identity(Settings):
 
 Network = Annotated[
     IPv4Network | IPv6Network | Literal["unix"],
-    PlainValidator(_from_text(_parse_network)),
+    PlainValidator(from_text(_parse_network)),
     PlainSerializer(str),
     WithJsonSchema({"type": "string", "description": "A network or an address, or `unix` for peers on Unix sockets"}),
 ]

@@ -4,7 +4,8 @@ from enum import Enum, auto
 from http import HTTPStatus
 from typing import NamedTuple
 
-from gateway.config.compile import Snapshot, UpstreamSpec
+from gateway.config.compile import Snapshot
+from gateway.config.compile_upstreams import UpstreamSpec
 from gateway.engine.headers import CLIENT_ADDRESS, HOP_BY_HOP
 from gateway.engine.routes import Route
 from gateway.model.decision import Allow

@@ -7,7 +7,8 @@ from itertools import count
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
-from gateway.config.compile import Snapshot, UpstreamSpec
+from gateway.config.compile import Snapshot
+from gateway.config.compile_upstreams import UpstreamSpec
 from gateway.model.clock import Clock
 from gateway.proxy.deadlines import Deadlines
 from gateway.proxy.heads import AnswerHeads

@@ -6,7 +6,7 @@ from math import inf
 from time import monotonic
 from typing import Any
 
-from gateway.config.compile import UpstreamSpec
+from gateway.config.compile_upstreams import UpstreamSpec
 from gateway.model.errors import ConnectTimeout, Refusal, UpstreamSaturated, UpstreamUnreachable
 from gateway.model.upstream import TargetAddress
 from gateway.proxy.deadlines import Deadlines

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.compile import UpstreamSpec
+from gateway.config.compile_upstreams import UpstreamSpec
 from tests.trips.session_running import PASSWORD, SessionGateway, preset, serving
 from tests.trips.wire import connected
 
