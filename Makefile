@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: demo test check format docs bench bench-sessions survive lock clean
+.PHONY: demo test check format docs bench bench-sessions survive soak fuzz lock clean
 
 demo: $(VENV)/runtime.done
 	$(BIN)/gateway demo
@@ -34,6 +34,14 @@ bench-sessions: $(VENV)/dev.done
 
 survive: $(VENV)/dev.done
 	$(BIN)/python -m bench.survival
+
+soak: $(VENV)/dev.done
+	$(BIN)/python -m bench.soak
+
+# Every fuzzer for SECONDS, two at a time.
+SECONDS ?= 600
+fuzz: $(VENV)/dev.done
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
 # Rewrites the locks; the newest versions that pyproject.toml allows, with the hashes of every file.
 lock:

@@ -1,9 +1,10 @@
 """Real gateway processes over real stores, and what a client asks of their sessions."""
 
+import asyncio
 import hashlib
 import subprocess
 from base64 import b64encode
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 
 from bench.processes import BenchError, free_ports
 from bench.relay import relay_running
-from bench.wire import Answer, Connection, get, post_form, post_json, start_upstream
+from bench.wire import Answer, Connection, FixedAnswer, get, post_form, post_json, start_upstream
 from tests.clients.processes import SECRET, Fleet, GatewayProcess, fleet, make_house, sessions
 from tests.state.redis_servers import RedisServer, SentinelGroup, server_of, start_sentinel_group
 
@@ -66,9 +67,16 @@ def house_in(directory: Path) -> Path:
 
 
 @asynccontextmanager
-async def fleet_over(store: Store, directory: Path, house: Path, **changes: Any) -> AsyncIterator[Fleet]:
-    """Give a fleet without gateways, and an upstream. `changes` are settings of `sessions` or top-level sections."""
-    server, upstream = await start_upstream()
+async def fleet_over(
+    store: Store,
+    directory: Path,
+    house: Path,
+    protocol: Callable[[], asyncio.Protocol] = FixedAnswer,
+    **changes: Any,
+) -> AsyncIterator[Fleet]:
+    """Give a fleet without gateways, and an upstream that speaks a protocol. `changes` are settings of `sessions` or
+    top-level sections."""
+    server, upstream = await start_upstream(protocol)
     own: dict[str, Any] = {name: changes.pop(name) for name in ("access", "exchange") if name in changes}
     settings = {
         "log": {"level": "warning", "access": False},

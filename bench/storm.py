@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bench.fleets import Store, fleet_over, opened, port_of
 from bench.honest import Client, Tally
@@ -82,7 +83,7 @@ class Storm:
 
     async def run(self) -> Outcome:
         """Play the scenario."""
-        self.gateways = list(await asyncio.to_thread(self.ships.pair))
+        self.gateways = await self.start_gateways()
         await self._open_sessions()
         started = time.monotonic()
         due = [(started + client.rng.random(), client.number, client) for client in self.clients]
@@ -100,6 +101,10 @@ class Storm:
         for gateway in self.gateways:
             await self.count(gateway)
         return Outcome(self.scenario, self.tally, self.metrics, events, unclear)
+
+    async def start_gateways(self) -> list[GatewayProcess]:
+        """Start those that the clients know."""
+        return list(await asyncio.to_thread(self.ships.pair))
 
     async def count(self, gateway: GatewayProcess) -> None:
         """Add what a gateway has counted: before it is killed, or in the end."""
@@ -176,7 +181,7 @@ class Storm:
 
 async def play(scenario: Scenario, directory: Path, house: Path) -> Outcome:
     """Play one scenario."""
-    changes = {
+    changes: dict[str, Any] = {
         "access": {"lifetime": f"{scenario.lifetime}s", "jitter": 0.2},
         "revocation": {"max_staleness": f"{MAX_STALENESS}s", "when_stale": "closed"},
     }

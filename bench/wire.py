@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -89,7 +90,7 @@ async def _read(reader: asyncio.StreamReader) -> Answer:
     return Answer(status, await reader.readexactly(length))
 
 
-class _Upstream(asyncio.Protocol):
+class FixedAnswer(asyncio.Protocol):
     """Answers every request head; nobody sends it a body."""
 
     _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 200\r\n\r\n" + b"x" * 200
@@ -104,7 +105,7 @@ class _Upstream(asyncio.Protocol):
         self._transport.write(self._ANSWER * len(heads))
 
 
-async def start_upstream() -> tuple[asyncio.Server, str]:
-    """Start an upstream with a fixed answer on this event loop; return it and its URL."""
-    server = await asyncio.get_running_loop().create_server(_Upstream, "127.0.0.1", 0)
+async def start_upstream(protocol: Callable[[], asyncio.Protocol] = FixedAnswer) -> tuple[asyncio.Server, str]:
+    """Start an upstream on this event loop; return it and its URL."""
+    server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
     return server, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"

@@ -1,8 +1,10 @@
 """The composition root: the only place that wires objects. Starts a gateway, stops it without losing a request."""
 
 import asyncio
-import tempfile
-from contextlib import ExitStack
+import os
+import socket
+import time
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -11,44 +13,56 @@ from typing import Any, Self
 from aiohttp import web
 
 from gateway import __version__
-from gateway.admin.admission import Admission
-from gateway.admin.app import LINE_BYTES, admin_application
-from gateway.config.compile import Snapshot, compile_config
+from gateway.admin.app import LINE_BYTES, AdminParts, admin_application
+from gateway.admin.building import admin_parts
+from gateway.config.compile import Snapshot
 from gateway.config.schema import Config
-from gateway.endpoints.app import endpoints_application
-from gateway.endpoints.building import build_endpoints
-from gateway.mechanisms.base import Resources
+from gateway.editions import Edition, Editions
+from gateway.mechanisms.files import Files
 from gateway.model.clock import Clock, unix_now
 from gateway.model.upstream import Address
 from gateway.observe import observe
 from gateway.ops.app import ops_application
-from gateway.ops.listen import serve
+from gateway.ops.listen import Place, serve
+from gateway.proxy.draining import Haste, drain
 from gateway.proxy.listener import Listeners
 from gateway.proxy.plane import DataPlane
 from gateway.proxy.recorder import RequestRecorder
+from gateway.proxy.rejudging import judge_again
+from gateway.reload import Reloader
 from gateway.supervise import Supervisor
-from gateway.telemetry.access_log import AccessLog
+from gateway.telemetry.access_log import STANDARD_OUTPUT, AccessLog
 from gateway.telemetry.health import Health
+from gateway.telemetry.lines import LineWriter
 from gateway.telemetry.log import Log
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.session_tally import SessionTally
 from gateway.upkeep import Upkeep
 
 _LEVELS = {
+    "circuit_opened": "warning",
     "state_failed": "error",
     "keys_exposed": "warning",
     "keys_fetch_failed": "warning",
     "keys_reload_failed": "warning",
     "login_backend_failed": "warning",
+    "rate_sharing_failed": "warning",
     "redis_old": "warning",
     "redis_policy_unknown": "warning",
     "redis_version_unknown": "warning",
     "revocations_gap": "warning",
     "state_reading_failed": "warning",
     "store_failed": "warning",
+    "target_ejected": "warning",
+    "target_unhealthy": "warning",
     "users_file_failed": "warning",
 }
 """How urgent is what the parts notice; the rest is expected."""
+
+
+_RELOAD = "reload"
+_LOOK = 0.05
+"""Seconds between two looks at what blocks readiness."""
 
 
 class Gateway:
@@ -57,24 +71,52 @@ class Gateway:
     Raises CompileMistakes for a configuration that cannot be built, OSError for an address that cannot be bound.
     """
 
-    def __init__(self, config: Config, directory: Path, clock: Clock = unix_now) -> None:
-        """`directory` is where relative file names of the configuration start."""
+    def __init__(
+        self,
+        config: Config,
+        directory: Path,
+        clock: Clock = unix_now,
+        *,
+        sockets: Mapping[Address, socket.socket] | None = None,
+        worker: int | None = None,
+        patience: float = 0,
+        file: Path | None = None,
+        environment: Mapping[str, str] = os.environ,
+    ) -> None:
+        """`directory` is where relative file names of the configuration start.
+
+        `file` is where the configuration comes from, and `environment` what was interpolated into it: with them it is
+        reloaded when it changes.
+        `sockets` are listening already and are served from instead of binding their addresses; they stay open. `worker`
+        is the number of this process among several, whose parent serves the ops address. For `patience` seconds the
+        start may wait for what blocks readiness, before connections are taken.
+        """
+        self._sockets = sockets or {}
+        self._worker = worker
+        self._patience = patience
+        self.haste = Haste()
         self.metrics = Metrics(__version__)
         self.health = Health()
-        self.log = Log(config.log)
-        self._access_log = AccessLog(config.log)
+        self.log = Log(config.log, worker=worker, is_shared=worker is not None)
+        self._access_log = AccessLog(config.log, LineWriter(STANDARD_OUTPUT, is_shared=worker is not None))
         self._supervisor = Supervisor(self.log, self.health)
-        self._control = config.fetch.client(directory)
         self._clock = clock
-        self._resources = Resources(directory, self._control.fetch, clock, self._notice)
         self._sessions = SessionTally(self.log)
-        self._upkeep = Upkeep(config, self._resources, self._sessions, self._control)
-        with ExitStack() as private:
-            # Made only when it is needed: a container without a writable directory can do without it.
-            is_needed = config.identity is not None or config.sessions is not None
-            self._endpoints_socket = _private_socket(private) if is_needed else Path("/nonexistent")
-            self.snapshot: Snapshot = compile_config(config, self._resources, self._endpoints_socket)
-            self._private = private.pop_all()
+        self._upkeep = Upkeep(config, directory, self._notice, clock, self._sessions)
+        bug = partial(self._report_bug, "endpoints")
+        self._editions = Editions(directory, clock, self._notice, self._upkeep, self._sessions, bug)
+        self._edition = self._editions.compile(config, Files())
+        self._reloader: Reloader | None = None
+        if file is not None:
+            self._reloader = Reloader(
+                file,
+                environment,
+                lambda: self.snapshot,
+                self._put_in_force,
+                self._upkeep.look_at_keys,
+                self.log,
+                self.metrics,
+            )
         self._runners: list[web.AppRunner] = []
         self.plane: DataPlane
         self.listeners: Listeners
@@ -96,31 +138,86 @@ class Gateway:
     async def drain(self) -> None:
         """Stop taking connections and let requests under way finish, within `timeouts.drain`."""
         self.health.drain()
+        self._supervisor.stop_one(_RELOAD)
         self.log.info("draining", connections=len(self.plane.connections))
-        cut = await self.listeners.drain(self.plane.timeouts.drain)
+        cut = await drain(self.plane, self.listeners, self.haste)
         self.log.info("drained", cut=cut)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The configuration in force."""
+        return self._edition.snapshot
+
+    def reload_soon(self) -> None:
+        """Have the configuration and all its files read again. What cannot be used is told, and changes nothing."""
+        if self._reloader is not None:
+            self._reloader.reload_soon()
+
+    async def _put_in_force(self, config: Config, files: Files) -> None:
+        """Replace the configuration: prepare all of it, then swap. Raises CompileMistakes, BadSetting, OSError."""
+        former = self._edition
+        edition = await asyncio.to_thread(self._editions.compile, config, files, former)
+        try:
+            await self._editions.open(edition)
+        except BaseException:
+            await self._editions.discard(edition, former)
+            raise
+        self._swap(edition)
+        self._editions.retire(former, edition, lambda each: self.plane.is_needed(each.snapshot))
+        await judge_again(self.plane, edition.snapshot)
+
+    def _swap(self, edition: Edition) -> None:
+        """Put an edition in force. Nothing in here waits, and nothing can fail."""
+        former, snapshot = self._edition, edition.snapshot
+        self._edition = edition
+        self.plane.swap(snapshot)
+        self._editions.put_in_force(edition)
+        self._upkeep.follow(snapshot, edition.control.post)
+        self._follow_jobs(former.snapshot, snapshot)
+        self.log.adapt(snapshot.config.log)
+        self._access_log.adapt(snapshot.config.log)
+        self.metrics.reloaded(self._clock())
+
+    def _follow_jobs(self, former: Snapshot, snapshot: Snapshot) -> None:
+        """Stop the work that nobody needs any more, and start what is new."""
+        jobs = snapshot.jobs
+        for name, job in former.jobs.items():
+            if jobs.get(name) != job:
+                self._supervisor.stop_one(name)
+        for name, job in jobs.items():
+            self._supervisor.keep(name, job)
 
     async def _start(self) -> None:
         loop = asyncio.get_running_loop()
         recorder = RequestRecorder(self.metrics, self._access_log, self.log)
-        self.plane = DataPlane(self.snapshot, loop, self._clock, recorder)
-        self.listeners = Listeners(self.plane)
-        observe(self.metrics, self.plane, self._supervisor, self._access_log)
+        self.plane = DataPlane(self.snapshot, loop, self._clock, recorder, self._notice)
+        self.listeners = Listeners(self.plane, self._sockets)
+        observe(self.metrics, self.plane, self._supervisor, self._access_log, self.log)
         self._upkeep.observe(self.metrics)
         self.plane.deadlines.start()
         self._supervisor.start("access_log", self._access_log.keep_flushing)
-        for name, task in self._resources.tasks:
-            self._supervisor.start(name, task)
-        await self._upkeep.start(self._supervisor, self.health, self.snapshot)
-        await self._serve_endpoints()
+        for name, job in self.snapshot.jobs.items():
+            self._supervisor.start(name, job)
+        await self._upkeep.start(self._supervisor, self.health, self.snapshot, self._edition.control.post)
+        await self._editions.open(self._edition)
+        self._editions.put_in_force(self._edition)
         await self._serve_ops()
         await self._serve_admin()
+        await self._settle()
         await self.listeners.open(self.snapshot.config.listen)
-        self.metrics.reloaded(self._clock())
+        self.metrics.loaded(self._clock())
+        if self._reloader is not None:
+            self._supervisor.start(_RELOAD, self._reloader.keep_watching)
         self.health.mark_started()
         addresses = [str(listener.address) for listener in self.snapshot.config.listen]
         self.log.info("listening", addresses=addresses, routes=len(self.snapshot.routes.routes), version=__version__)
         self._warn_of_plain_links()
+
+    async def _settle(self) -> None:
+        """Wait for what blocks readiness: whoever waits in the queue of a socket gets a better answer then."""
+        end = time.monotonic() + self._patience
+        while self.health.is_blocked and time.monotonic() < end and not self.haste.skip_delay.is_set():  # noqa: ASYNC110 - once, at the start
+            await asyncio.sleep(_LOOK)
 
     def _warn_of_plain_links(self) -> None:
         """Tell of upstreams that are reached over a network without TLS (RFC 9700 §4.13)."""
@@ -129,55 +226,28 @@ class Gateway:
             if plain:
                 self.log.warning("upstream_unprotected", upstream=name, targets=plain)
 
-    async def _serve_endpoints(self) -> None:
-        config = self.snapshot.config
-        if config.identity is None and config.sessions is None:
-            return
-        endpoints = build_endpoints(
-            self.snapshot,
-            self._resources,
-            self._control.post,
-            self._sessions.login,
-            record=self._sessions.answered,
-            failed=partial(self.plane.report_bug, "endpoints"),
-        )
-        jwks_path = "/" if config.identity is None else config.identity.jwks_path
-        app = endpoints_application(self.snapshot.identity_key, jwks_path, endpoints)
-        limits = config.limits  # what the proxy lets pass arrives, and the few headers that it adds
-        runner = await serve(
-            app,
-            self._endpoints_socket,
-            line_bytes=limits.target_bytes + 64,
-            field_bytes=limits.header_bytes,
-            headers=limits.headers + 16,
-            finishes=True,
-        )
-        self._runners.append(runner)
-
     async def _serve_ops(self) -> None:
         ops = self.snapshot.config.ops
-        if ops is None:
+        if ops is None or self._worker is not None:
             return
-        self._runners.append(await serve(ops_application(self.metrics, self.health), _place(ops.address)))
+        self._runners.append(await serve(ops_application(self.metrics, self.health), self._place(ops.address)))
         self.log.info("ops_listening", address=str(ops.address))
 
     async def _serve_admin(self) -> None:
-        snapshot = self.snapshot
-        admin, state = snapshot.config.admin, self._resources.state
-        if admin is None or state is None or snapshot.sessions is None or snapshot.own is None:
+        admin = self.snapshot.config.admin
+        if admin is None or self._admin_parts_or_none() is None:
             return
-        admission = Admission(
-            self._clock,
-            state.view,
-            snapshot.config.revocation.max_staleness,
-            snapshot.admin_token,
-            tuple(snapshot.authenticators[name] for name in admin.authenticators or ()),
-            admin.require,
-        )
-        issuers = [each.expect.issuer for each in snapshot.authenticators.values()]
-        app = admin_application(snapshot.sessions, admission, snapshot.own.expect.issuer, self.log, issuers)
-        self._runners.append(await serve(app, _place(admin.address), line_bytes=LINE_BYTES))
+        app = admin_application(self._admin_parts, self.log)
+        self._runners.append(await serve(app, self._place(admin.address), line_bytes=LINE_BYTES))
         self.log.info("admin_listening", address=str(admin.address))
+
+    def _admin_parts_or_none(self) -> AdminParts | None:
+        return admin_parts(self.snapshot, self._upkeep.state, self._clock)
+
+    def _admin_parts(self) -> AdminParts:
+        parts = self._admin_parts_or_none()
+        assert parts is not None, "it is only added and removed by a restart"
+        return parts
 
     async def _stop(self) -> None:
         await self._supervisor.stop()
@@ -185,20 +255,19 @@ class Gateway:
             await runner.cleanup()
         if hasattr(self, "plane"):
             self.plane.deadlines.stop()
+            self.plane.close_pools()
         await self._upkeep.close()
-        await self._control.close()
+        await self._editions.close(self._edition)
         await asyncio.to_thread(self._access_log.close)
-        self._private.close()
+
+    def _place(self, address: Address) -> Place:
+        if (inherited := self._sockets.get(address)) is not None:
+            return inherited.dup()
+        return Path(address.path) if address.path else (address.host, address.port)
+
+    def _report_bug(self, place: str, error: BaseException) -> None:
+        self.plane.report_bug(place, error)
 
     def _notice(self, event: str, fields: dict[str, Any]) -> None:
         report = {"error": self.log.error, "warning": self.log.warning}.get(_LEVELS.get(event, "info"), self.log.info)
         report(event, **fields)
-
-
-def _place(address: Address) -> tuple[str, int] | Path:
-    return Path(address.path) if address.path else (address.host, address.port)
-
-
-def _private_socket(stack: ExitStack) -> Path:
-    """Return where the gateway serves its own routes: to nobody but this process, until the stack is closed."""
-    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gateway-"))) / "endpoints.sock"

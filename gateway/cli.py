@@ -10,6 +10,8 @@ from gateway import __version__
 
 COMMANDS = ("serve", "check", "schema", "explain", "token", "keys", "users", "sessions", "demo")
 """The modules of `gateway.commands`, in the order of the help text."""
+_INNER = ("parent", "worker")
+"""Those that only the gateway itself starts."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,6 +34,6 @@ def _wanted(words: Sequence[str]) -> tuple[str, ...]:
     """Return the command that is given, so that no other is imported; without one, all that there are, for the help."""
     if words and words[0] == "--version":
         return ()
-    if words and words[0] in COMMANDS:
+    if words and words[0] in (*COMMANDS, *_INNER):
         return (words[0],)
     return tuple(name for name in COMMANDS if find_spec(f"gateway.commands.{name}") is not None)

@@ -46,6 +46,7 @@ class Supervisor:
         self._patience = patience
         self._monotonic = monotonic
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
         self._failures: Counter[str] = Counter()
         self._is_stopping = False
 
@@ -61,16 +62,32 @@ class Supervisor:
         task.add_done_callback(partial(self._ended, name))
         self._tasks[name] = task
 
+    def keep(self, name: str, job: Job) -> None:
+        """Run `job()` until `stop`, unless a task of this name runs already."""
+        if name not in self._tasks:
+            self.start(name, job)
+
+    def stop_one(self, name: str) -> None:
+        """Cancel a task that is not needed any more, if there is one of this name. The name is free at once."""
+        task = self._tasks.pop(name, None)
+        if task is not None:
+            del self._failures[name]
+            self._health.unblock(f"task {name}")
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
+            task.cancel()
+
     async def stop(self) -> None:
         """Cancel all tasks and wait until they have cleaned up. One that does not is logged and left behind."""
         self._is_stopping = True
         for task in self._tasks.values():
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks.values(), timeout=self._patience)
-        for name, task in self._tasks.items():
+        tasks = [*self._tasks.values(), *self._leaving]
+        if tasks:
+            await asyncio.wait(tasks, timeout=self._patience)
+        for task in tasks:
             if not task.done():
-                self._log.error("background_task_does_not_stop", task=name)
+                self._log.error("background_task_does_not_stop", task=task.get_name())
 
     def failures(self) -> Iterable[Reading]:
         """Read `gateway_background_failures_total`."""
@@ -87,8 +104,10 @@ class Supervisor:
                 recovery.cancel()
             if self._monotonic() - began > self._longest_pause:
                 pause = self._first_pause
-            self._failures[name] += 1
             self._log.error("background_task_failed", task=name, restart_in_s=pause, traceback=failure)
+            if asyncio.current_task() in self._leaving:
+                return
+            self._failures[name] += 1
             if self._is_stopping:
                 return
             if essential:
@@ -99,7 +118,7 @@ class Supervisor:
 
     def _ended(self, name: str, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
-        if self._is_stopping:
+        if self._is_stopping or self._tasks.get(name) is not task:
             return
         self._failures[name] += 1
         self._log.error("background_task_died", task=name, error=repr(error) if error else "cancelled")

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import get_args
 
 import pytest
@@ -15,6 +16,7 @@ from gateway.model.session import EndReason
 from gateway.telemetry.access_log import AccessEntry
 from gateway.telemetry.metrics import METRICS
 from gateway.timed_state import OPERATIONS
+from tests.clients import test_faults
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -108,3 +110,20 @@ def test_links_to_headings_lead_somewhere(page: Path) -> None:
         text = (page.parent / target if target else page).read_text()
         headings = {re.sub(r"[^a-z0-9 _-]", "", title.lower()) for title in re.findall(r"(?m)^#+ (.*)$", text)}
         assert anchor in {heading.replace(" ", "-") for heading in headings}, f"{target}#{anchor}"
+
+
+def test_every_fault_that_is_tried_is_promised_and_every_promise_is_tried() -> None:
+    rows = re.findall(r"\| `(test_\w+(?:\[\w+\])?)` \|$", (DOCS / "reliability.md").read_text(), re.MULTILINE)
+    assert sorted(rows) == sorted(_names_of_tests(test_faults))
+
+
+def _names_of_tests(module: ModuleType) -> Iterator[str]:
+    for name, function in vars(module).items():
+        if not name.startswith("test_"):
+            continue
+        marks = [mark for mark in getattr(function, "pytestmark", ()) if mark.name == "parametrize"]
+        if not marks:
+            yield name
+        for mark in marks:
+            values = [each[0] if isinstance(each, tuple) else each for each in mark.args[1]]
+            yield from (f"{name}[{getattr(value, '__name__', value)}]" for value in values)

@@ -8,7 +8,8 @@ import pytest
 
 from gateway.supervise import Supervisor
 from gateway.telemetry.health import Health
-from gateway.telemetry.log import Log, LogSettings
+from gateway.telemetry.log import Log
+from gateway.telemetry.log_settings import LogSettings
 from gateway.telemetry.metrics import Metrics
 
 

@@ -1,7 +1,8 @@
 """The admin API over HTTP, `/admin/api/v1`: see who is logged in, and end it. Every change is in the audit log."""
 
 import asyncio
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from aiohttp import web
@@ -38,12 +39,23 @@ _ACTOR: web.RequestKey[str] = web.RequestKey("actor", str)
 _SUBJECT = PREFIX + "/subjects/{subject:[^/]+}"
 
 
-def admin_application(
-    service: SessionService, admission: Admission, issuer: str, log: Log, issuers: Collection[str] = ()
-) -> web.Application:
-    """Return the application. `issuer` is our own; `issuers` are others whose tokens pass here."""
-    app = web.Application(client_max_size=_BODY_BYTES, middlewares=[_guard(admission, log)])
-    admin = _Admin(service, issuer, frozenset({issuer, *issuers}), log)
+@dataclass(frozen=True, slots=True)
+class AdminParts:
+    """What the application asks. `issuer` is our own; `issuers` are all whose tokens pass here."""
+
+    service: SessionService
+    admission: Admission
+    issuer: str
+    issuers: frozenset[str]
+
+
+_PARTS: web.RequestKey[AdminParts] = web.RequestKey("parts", AdminParts)
+
+
+def admin_application(parts: Callable[[], AdminParts], log: Log) -> web.Application:
+    """Return the application. `parts` gives what holds for a request that comes now, from its begin to its end."""
+    app = web.Application(client_max_size=_BODY_BYTES, middlewares=[_guard(parts, log)])
+    admin = _Admin(log)
     app.add_routes(
         [
             web.get(_SUBJECT + "/sessions", admin.list_sessions),
@@ -73,51 +85,50 @@ def shown(session: Session) -> dict[str, object]:
 
 
 class _Admin:
-    def __init__(self, service: SessionService, issuer: str, issuers: frozenset[str], log: Log) -> None:
-        self._service = service
-        self._issuer = issuer
-        self._issuers = issuers
+    def __init__(self, log: Log) -> None:
         self._log = log
 
     async def list_sessions(self, request: web.Request) -> web.Response:
         """All of a subject; with `?device=…` those of one device."""
-        sessions = await self._service.sessions_of(request.match_info["subject"], _device(request))
+        sessions = await request[_PARTS].service.sessions_of(request.match_info["subject"], _device(request))
         return web.json_response({"sessions": [shown(session) for session in sessions]})
 
     async def end_sessions(self, request: web.Request) -> web.Response:
         """All of a subject; with `?device=…` those of one device."""
-        subject, device = request.match_info["subject"], _device(request)
+        subject, device, service = request.match_info["subject"], _device(request), request[_PARTS].service
         if device is None:
-            work = self._service.end_subject(subject, EndReason.ADMIN)
+            work = service.end_subject(subject, EndReason.ADMIN)
         else:
-            work = self._service.end_device(subject, device, EndReason.ADMIN)
+            work = service.end_device(subject, device, EndReason.ADMIN)
         number = await self._audited(request, "end_sessions", work, subject=subject, device=device)
         return web.json_response({"ended": number})
 
     async def credential_change(self, request: web.Request) -> web.Response:
         """A password was changed or a factor removed: whoever is logged in must log in again."""
         subject = request.match_info["subject"]
-        work = self._service.end_subject(subject, EndReason.CREDENTIAL_CHANGE)
+        work = request[_PARTS].service.end_subject(subject, EndReason.CREDENTIAL_CHANGE)
         number = await self._audited(request, "credential_change", work, subject=subject)
         return web.json_response({"ended": number})
 
     async def end_session(self, request: web.Request) -> web.Response:
         sid = request.match_info["sid"]
-        if not await self._audited(request, "end_session", self._service.end(sid, EndReason.ADMIN), session=sid):
+        work = request[_PARTS].service.end(sid, EndReason.ADMIN)
+        if not await self._audited(request, "end_session", work, session=sid):
             raise NoRoute("no such session")
         return web.Response(status=204)
 
     async def cut_off(self, request: web.Request) -> web.Response:
         """Make void what was issued until now. Sessions of our own also end."""
-        what = read_cutting(await _body(request), self._issuer, self._issuers)
-        is_ours = what.issuer == self._issuer
+        parts = request[_PARTS]
+        what = read_cutting(await _body(request), parts.issuer, parts.issuers)
+        is_ours, service = what.issuer == parts.issuer, parts.service
         work: Awaitable[object]
         if what.level is Level.SUBJECT and is_ours:
-            work = self._service.end_subject(what.name, EndReason.ADMIN)
+            work = service.end_subject(what.name, EndReason.ADMIN)
         elif what.level is Level.SESSION and is_ours:
-            work = self._service.end(what.name, EndReason.ADMIN)
+            work = service.end(what.name, EndReason.ADMIN)
         else:
-            work = self._service.cut_off(what.level, what.issuer, what.name)
+            work = service.cut_off(what.level, what.issuer, what.name)
         fields = {"what": what.level.name.lower(), "issuer": what.issuer, "name": what.name}
         await self._audited(request, "cut_off", work, **fields)
         return web.Response(status=204)
@@ -142,13 +153,14 @@ def _device(request: web.Request) -> str | None:
     return request.query.get("device")
 
 
-def _guard(admission: Admission, log: Log) -> Middleware:
+def _guard(parts: Callable[[], AdminParts], log: Log) -> Middleware:
     """Return what lets nobody pass who may not, not even to see what there is; and what makes refusals answers."""
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            request[_ACTOR] = await admission.actor(_head(request))
+            request[_PARTS] = now = parts()
+            request[_ACTOR] = await now.admission.actor(_head(request))
             response = await handler(request)
         except Refusal as refusal:
             response = _refused(refusal)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.app import Gateway
-from gateway.commands.serve import event_loop
+from gateway.commands.starting import event_loop
 from gateway.commands.trying.files import AUDIENCE, ISSUER, JWKS, KEYS, SESSIONS_ISSUER, STATE, USERS, prepare
 from gateway.commands.trying.lines import to_try
 from gateway.commands.trying.upstream import serve_sample_upstream

@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     asked = _question(arguments)
     try:
         loaded = load_config(arguments.config, os.environ)
-        explanation = asyncio.run(answered(loaded.config, arguments.config.resolve().parent, asked))
+        explanation = asyncio.run(answered(loaded.config, arguments.config.absolute().parent, asked))
     except ConfigMistakes as mistakes:
         print(mistakes, file=sys.stderr)
         return 2

@@ -2,18 +2,23 @@
 
 import argparse
 import asyncio
-import logging
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from socket import socket
 
 from gateway.app import Gateway
-from gateway.config.compile import CompileMistakes
-from gateway.config.load import load_config
+from gateway.commands.starting import event_loop, hear_libraries, see_to_descriptors, told_why_not
+from gateway.config.load import Loaded, load_config
 from gateway.config.mistakes import ConfigMistakes
-from gateway.mechanisms.base import BadSetting
-from gateway.state.base import BadStore
+from gateway.model.upstream import Address
+from gateway.workers.activation import matched, passed_sockets
+from gateway.workers.cpus import usable_cpus
+from gateway.workers.places import addresses, bind_places
+from gateway.workers.plan import become_parent
+from gateway.workers.signals import stopped_by_signals
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -33,35 +38,34 @@ def run(arguments: argparse.Namespace) -> int:
     except ConfigMistakes as mistakes:
         print(mistakes, file=sys.stderr)
         return 1
-    try:
+    with told_why_not(loaded) as outcome:
+        _start(loaded, arguments.config.absolute())  # not resolved: the links may lead elsewhere tomorrow
+    return outcome.status
+
+
+def _start(loaded: Loaded, file: Path) -> None:
+    config = loaded.config
+    sockets = matched(passed_sockets(os.environ), addresses(config))
+    if config.workers == 1:
         with asyncio.Runner(loop_factory=event_loop) as runner:
-            runner.run(_serve(Gateway(loaded.config, arguments.config.resolve().parent)))
-    except CompileMistakes as error:
-        print(loaded.mistakes(error), file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"cannot start: {error.strerror or error}", file=sys.stderr)
-        return 1
-    except (BadStore, BadSetting) as error:
-        print(f"cannot start: {error}", file=sys.stderr)
-        return 1
-    return 0
+            runner.run(_serve_alone(loaded, file, sockets))
+        return
+    workers = usable_cpus() if config.workers == "auto" else config.workers
+    places = bind_places(config, workers, sockets)  # holds the sockets until then
+    become_parent(places.plan(str(file), config))
 
 
-def event_loop() -> asyncio.AbstractEventLoop:
-    """Return a uvloop where there is one, and asyncio's own elsewhere."""
+async def _serve_alone(loaded: Loaded, file: Path, sockets: Mapping[Address, socket]) -> None:
+    gateway = Gateway(loaded.config, file.parent, sockets=sockets, file=file)
+    hear_libraries(gateway.log)
+    stop = stopped_by_signals(gateway.haste)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, gateway.reload_soon)
+    loop.add_signal_handler(signal.SIGUSR2, gateway.log.warning, "rolling_restart_refused")
+    gateway.log.write_in_thread()
+    see_to_descriptors(loaded, gateway.log)
     try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
-
-
-async def _serve(gateway: Gateway) -> None:
-    for library in ("aiohttp", "asyncio"):
-        logging.getLogger(library).addHandler(gateway.log.handler)
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with gateway:
-        await stop.wait()
+        async with gateway:
+            await stop.wait()
+    finally:
+        gateway.log.close()

@@ -66,7 +66,7 @@ async def _run(arguments: argparse.Namespace) -> int:
     if loaded.config.state is None or loaded.config.sessions is None:
         print(f"{arguments.config} has no sessions", file=sys.stderr)
         return 1
-    async with _service(loaded, loaded.config.state, arguments.config.resolve().parent) as service:
+    async with _service(loaded, loaded.config.state, arguments.config.absolute().parent) as service:
         if arguments.action == "list":
             return await _list(arguments, service)
         return await _end(arguments, service, Log(loaded.config.log))

@@ -1,10 +1,13 @@
 """The `sessions` section to what serves it: the keys, the service, the gateway's own routes."""
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Protocol
 
-from gateway.config.mistakes import SettingPath
+from gateway.config.rate_limits import RateLimitSettings, address_limits
+from gateway.config.reuse import Workshop
 from gateway.config.schema import Config
 from gateway.config.session_clients import secret_hashes
 from gateway.config.sessions import SessionsSettings, own_paths, public_clients, rules
@@ -12,13 +15,11 @@ from gateway.engine.cors import CorsPolicy
 from gateway.engine.paths import path_pattern
 from gateway.engine.routes import Route
 from gateway.engine.sessions import SessionService
-from gateway.mechanisms.base import BadSetting, Credentials, FetchFailed, OwnTokens, Resources
-from gateway.mechanisms.fetch import Answer
+from gateway.mechanisms.base import BadSetting, Credentials, OwnTokens, Resources
 from gateway.mechanisms.key_file import read_key_file
+from gateway.mechanisms.logins.base import Login
 from gateway.tokens.issue import own_expectations
 from gateway.tokens.own_keys import BadKeyring, OwnKeys
-
-Check = Callable[[], object]
 
 ENDPOINTS = "gateway:endpoints"
 """The upstream that stands for the gateway's own routes. No configured name can hold a colon."""
@@ -29,14 +30,32 @@ _ALARM_SECRET = 32
 """Bytes that the secret of alarms has at least: as many as the HMAC."""
 
 
-def own_tokens(settings: SessionsSettings, resources: Resources) -> OwnTokens:
-    """Return what verifies our own access tokens. Raises BadSetting."""
+class Collect(Protocol):
+    """Collects what goes wrong inside, as a mistake in the setting at a path."""
+
+    def __call__(self, *path: str | int) -> AbstractContextManager[None]: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SessionParts:
+    """What was built for the endpoints of sessions, and the secret of alarms."""
+
+    login: Login | None = None
+    signup: Login | None = None
+    alarm_secret: bytes | None = field(default=None, repr=False)
+
+
+def own_tokens(settings: SessionsSettings, resources: Resources, keys: OwnKeys | None = None) -> OwnTokens:
+    """Return what verifies our own access tokens: with the `keys` there are, which others keep fresh.
+
+    Raises BadSetting.
+    """
     try:
         keyring = read_key_file(resources.directory / settings.key_file, resources.clock)
     except BadKeyring as error:
         raise BadSetting(f"{settings.key_file} {error}", ("key_file",)) from error
     expect = own_expectations(settings.issuer, settings.audiences)
-    return OwnTokens(OwnKeys(keyring), expect, resources.seen)
+    return OwnTokens(keys or OwnKeys(keyring), expect, resources.seen)
 
 
 def session_service(settings: SessionsSettings, resources: Resources) -> SessionService | None:
@@ -55,18 +74,29 @@ def session_service(settings: SessionsSettings, resources: Resources) -> Session
     )
 
 
-def checks_of_files(settings: SessionsSettings, resources: Resources) -> Iterator[tuple[SettingPath, Check]]:
-    """Yield what raises BadSetting for a part of the endpoints that cannot be built later, and where that part is."""
+def build_session_parts(settings: SessionsSettings, workshop: Workshop, at: Collect) -> SessionParts:
+    """Return the parts; what goes wrong is collected by `at`. Looks also at the secrets of clients."""
+    resources = workshop.resources
+    login = signup = secret = None
     for name, client in settings.clients.items():
-        yield (), partial(secret_hashes, name, client, resources.read)
-    if settings.login is not None and settings.login.users is not None:
-        users = settings.login.users
-        yield ("login", "users"), lambda: users.build(resources).close()
-    if settings.login is not None and settings.login.backend is not None:
-        yield ("login", "backend"), partial(settings.login.backend.build, resources, _no_post)
-    if settings.signup is not None:
-        yield ("signup",), partial(settings.signup.build, resources, _no_post)
-    yield (), partial(alarm_secret, settings, resources)
+        with at("sessions"):
+            secret_hashes(name, client, resources.read)
+    if settings.login is not None and (users := settings.login.users) is not None:
+        with at("sessions", "login", "users"):
+            login = _part(workshop, "users", users, lambda: users.build(resources))
+    if settings.login is not None and (backend := settings.login.backend) is not None:
+        with at("sessions", "login", "backend"):
+            login = _part(workshop, "backend", backend, lambda: backend.build(resources, resources.post))
+    if (entry := settings.signup) is not None:
+        with at("sessions", "signup"):
+            signup = _part(workshop, "signup", entry, lambda: entry.build(resources, resources.post, signs_up=True))
+    with at("sessions"):
+        secret = alarm_secret(settings, resources)
+    return SessionParts(login, signup, secret)
+
+
+def _part(workshop: Workshop, name: str, settings: object, build: Callable[[], Login]) -> Login:
+    return workshop.part(("sessions", name), settings, build, workshop.resources.insecure, workshop.resources.post)
 
 
 def alarm_secret(settings: SessionsSettings, resources: Resources) -> bytes | None:
@@ -82,10 +112,14 @@ def alarm_secret(settings: SessionsSettings, resources: Resources) -> bytes | No
 
 def own_routes(config: Config, cors: CorsPolicy | None = None) -> list[Route]:
     """Return the routes of the gateway itself. `cors` is for those that pages call; documents are for everybody."""
-    routes = [] if config.sessions is None else own_paths(config.sessions)
-    own = [_own_route(each.id, each.path, cors if "POST" in each.methods else None) for each in routes]
+    own = []
     if config.identity is not None:
-        own.insert(0, _own_route("identity_jwks", config.identity.jwks_path, None))
+        own.append(_own_route("identity_jwks", config.identity.jwks_path, None))
+    if config.sessions is not None:
+        for name, path, methods in own_paths(config.sessions):
+            is_called = "POST" in methods
+            limits = config.sessions.rate_limits if is_called else ()
+            own.append(_own_route(name, path, cors if is_called else None, limits))
     return own
 
 
@@ -105,11 +139,7 @@ def token_digest(content: bytes) -> bytes:
     return sha256(token).digest()
 
 
-async def _no_post(url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float, max_bytes: int) -> Answer:
-    raise FetchFailed("no network call is made here")
-
-
-def _own_route(name: str, path: str, cors: CorsPolicy | None) -> Route:
+def _own_route(name: str, path: str, cors: CorsPolicy | None, limits: Sequence[RateLimitSettings] = ()) -> Route:
     return Route(
         id=f"gateway:{name}",
         path=path_pattern(path),
@@ -118,4 +148,5 @@ def _own_route(name: str, path: str, cors: CorsPolicy | None) -> Route:
         body_bytes=BODY_BYTES,
         is_own=True,
         cors=cors,
+        address_limits=address_limits(limits, f"gateway:{name}"),
     )

@@ -1,9 +1,10 @@
 """Settings of upstreams to what the pools are made from."""
 
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from gateway.config.upstream_trouble import Breaker, Ejection, Health, Retries
 from gateway.config.upstreams import UpstreamSettings, UpstreamTls
 from gateway.mechanisms.base import Resources
 from gateway.model.upstream import TargetAddress
@@ -24,6 +25,12 @@ class UpstreamSpec:
     idle_connections: int = 64
     idle_lifetime: float = 30
     queue: int = 256
+    requests: int | None = None
+    health: Health | None = None
+    ejection: Ejection | None = None
+    """None where it is switched off, or there is only one target."""
+    breaker: Breaker | None = None
+    retries: Retries = field(default_factory=Retries)
 
 
 def upstream_spec(name: str, settings: UpstreamSettings, resources: Resources) -> UpstreamSpec:
@@ -33,17 +40,33 @@ def upstream_spec(name: str, settings: UpstreamSettings, resources: Resources) -
         targets=settings.targets,
         balance=settings.balance,
         host=settings.host,
-        tls=_upstream_tls(settings.tls, resources.directory) if has_tls else None,
+        tls=_upstream_tls(settings.tls, resources) if has_tls else None,
         server_name=settings.tls.server_name,
         connect_timeout=settings.timeouts.connect,
         connections=settings.connections,
         idle_connections=settings.idle_connections,
         idle_lifetime=settings.idle_lifetime,
         queue=settings.queue,
+        requests=settings.requests,
+        health=settings.health,
+        ejection=_ejection(settings),
+        breaker=settings.breaker,
+        retries=settings.retries,
     )
 
 
-def _upstream_tls(settings: UpstreamTls, directory: Path) -> ssl.SSLContext:
+def _ejection(settings: UpstreamSettings) -> Ejection | None:
+    if settings.ejection == "never" or len(settings.targets) == 1:
+        return None
+    return settings.ejection
+
+
+def _upstream_tls(settings: UpstreamTls, resources: Resources) -> ssl.SSLContext:
+    with resources.steady(*(file for file in (settings.ca, settings.certificate, settings.key) if file is not None)):
+        return _tls_from_files(settings, resources.directory)
+
+
+def _tls_from_files(settings: UpstreamTls, directory: Path) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=None if settings.ca is None else str(directory / settings.ca))
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if not settings.verify:

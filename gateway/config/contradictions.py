@@ -9,6 +9,11 @@ from itertools import chain
 
 from gateway.config.draft import Draft, Reference
 from gateway.config.mistakes import SettingPath, did_you_mean
+from gateway.config.rate_contradictions import (
+    limits_of_callers_on_public_routes,
+    repeated_limits,
+    shared_limits_without_redis,
+)
 from gateway.config.schema import RouteSettings
 from gateway.config.session_contradictions import (
     admin_without_sessions,
@@ -25,6 +30,7 @@ from gateway.config.token_contradictions import (
     renewals_that_look_like_theft,
     revocation_without_state,
 )
+from gateway.config.upstream_contradictions import ejection_without_another_target, repeated_targets
 from gateway.engine.paths import path_pattern
 from gateway.mechanisms.authenticators import AuthenticatorSettings
 from gateway.mechanisms.authenticators.jwt import JwtSettings
@@ -233,6 +239,8 @@ _CHECKS: tuple[Callable[[Draft], Iterator[Contradiction]], ...] = (
     proxies_that_are_nearly_everybody,
     unverified_upstreams,
     tls_without_https,
+    repeated_targets,
+    ejection_without_another_target,
     reserved_headers,
     repeated_headers,
     two_tokens_in_authorization,
@@ -249,6 +257,9 @@ _CHECKS: tuple[Callable[[Draft], Iterator[Contradiction]], ...] = (
     insecure_session_issuer,
     own_tokens_taken_for_anothers,
     insecure_alarm,
+    shared_limits_without_redis,
+    limits_of_callers_on_public_routes,
+    repeated_limits,
 )
 
 

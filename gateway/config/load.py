@@ -40,8 +40,13 @@ def load_config(file: Path, environment: Mapping[str, str]) -> Loaded:
     try:
         source = file.read_bytes()
     except OSError as error:
-        raise ConfigMistakes([Mistake(str(file), 0, "", f"cannot be read: {error.strerror}")]) from error
+        raise unreadable(file, error) from error
     return load_text(source, environment, file=file)
+
+
+def unreadable(file: Path, error: OSError) -> ConfigMistakes:
+    """Return what is wrong with a file that cannot be read."""
+    return ConfigMistakes([Mistake(str(file), 0, "", f"cannot be read: {error.strerror}")])
 
 
 def load_text(source: bytes | str, environment: Mapping[str, str], *, file: Path = Path("config.yaml")) -> Loaded:

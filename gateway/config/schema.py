@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema, model_validator
 
 from gateway.config.limits import Limits, Timeouts
+from gateway.config.rate_limits import RateLimitSettings
 from gateway.config.sessions import SessionsSettings
 from gateway.config.text import from_text
 from gateway.config.upstreams import UpstreamSettings, UpstreamTimeouts
@@ -22,7 +23,7 @@ from gateway.mechanisms.sources import TokenSourceSettings
 from gateway.model.settings import ByteSize, FilePath, HeaderName, OriginOrAny, Seconds, Settings
 from gateway.model.upstream import Address, parse_address
 from gateway.state.opening import StateSettings
-from gateway.telemetry.log import LogSettings
+from gateway.telemetry.log_settings import LogSettings
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
@@ -79,6 +80,10 @@ class Listener(Settings):
     """`0.0.0.0:8080`, `[::]:8080` or `unix:/run/gateway.sock`."""
     tls: ListenerTls | None = None
     """TLS; plain HTTP without it."""
+    connections: Annotated[int, Field(ge=1)] | None = None
+    """Connections held at once through this listener, within `limits.connections` (503)."""
+    requests: Annotated[int, Field(ge=1)] | None = None
+    """Requests of this listener being answered at once, within `limits.requests` (503)."""
 
 
 class Ops(Settings):
@@ -239,6 +244,9 @@ class RouteSettings(Settings):
     An answer with a `Content-Length` is always sent to its end."""
     revocation: RevocationSettings | None = None
     """What becomes of callers when the news of revocations is old; `revocation` of the configuration by default."""
+    rate_limits: tuple[RateLimitSettings, ...] | None = None
+    """How often a client may ask on this route (429 beyond); `rate_limits` of the configuration by default. `[]`: as
+    often as it likes."""
     renew: Literal["never", "header"] = "never"
     """`header`: when one of the gateway's own access tokens has less than `sessions.access.renew_below` of its life
     left, the answer carries a new one in `X-Access-Token`; in `sessions.cookies.access` if it came in that cookie."""
@@ -320,6 +328,10 @@ class Config(Settings):
     """Metrics and health; off without it."""
     admin: Admin | None = None
     """The admin API; off without it."""
+    workers: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] = 1
+    """Processes that serve: 1, more, or `auto` (one for each CPU that the gateway may use). Other than 1, a small parent
+    holds the sockets, replaces workers that die, and restarts them one after the other on SIGUSR2. Limits, pools and
+    caches are those of each worker."""
     state: StateSettings | None = None
     """Where sessions and revocations are kept."""
     sessions: SessionsSettings | None = None
@@ -338,6 +350,9 @@ class Config(Settings):
     """Bounds on what a client may send."""
     timeouts: Timeouts = Timeouts()
     """How long a client may take."""
+    reload: Literal["watch", "signal"] = "watch"
+    """When this file and the files it names are read again: `watch`: when they change, and on SIGHUP. `signal`: on SIGHUP
+    only. What cannot be used is told, and changes nothing."""
     log: LogSettings = LogSettings()
     """Logs."""
     identity: Identity | None = None
@@ -350,6 +365,9 @@ class Config(Settings):
     """Cross-origin requests from browsers, unless a route says otherwise."""
     revocation: RevocationSettings = RevocationSettings()
     """What becomes of callers when the news of revocations is old, unless a route says otherwise. Needs `state`."""
+    rate_limits: tuple[RateLimitSettings, ...] = ()
+    """How often a client may ask on each route (429 beyond), unless the route says otherwise. On public routes only
+    those by `client_address` count. Not for the gateway's own endpoints: `sessions.rate_limits` is."""
     fetch: FetchSettings = FetchSettings()
     """How the keys of issuers are fetched."""
     authenticators: dict[Name, AuthenticatorSettings] = {}

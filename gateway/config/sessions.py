@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
+from gateway.config.rate_limits import AddressRateLimitSettings
 from gateway.config.session_clients import ClientId, ClientSettings, Scope
 from gateway.config.session_endpoints import (
     AlarmSettings,
@@ -108,6 +109,9 @@ class SessionsSettings(Settings):
     """Where a form may ask to be sent after login and logout (`redirect`): exactly these URLs or paths."""
     junk_per_minute: Annotated[int, Field(ge=1)] = 60
     """How many refresh tokens that were never issued a client address may present in a minute (429 beyond)."""
+    rate_limits: tuple[AddressRateLimitSettings, ...] = ()
+    """How often a client address may ask at each endpoint that takes POST (429 beyond). Guessing is slowed without it:
+    `login.slowing`, `junk_per_minute`."""
     resource: ResourceSettings | None = None
     """What the gateway protects, for clients that look for it (RFC 9728)."""
     alarm: AlarmSettings | None = None

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema, model_validator
 
 from gateway.config.text import from_text
+from gateway.config.upstream_trouble import Breaker, Ejection, Health, Retries
 from gateway.model.settings import FilePath, Seconds, Settings
 from gateway.model.upstream import TargetAddress, parse_target
 
@@ -68,3 +69,13 @@ class UpstreamSettings(Settings):
     """How long an idle connection is kept. Keep it below the upstream's own keep-alive time."""
     queue: Annotated[int, Field(ge=0)] = 256
     """Requests that may wait for a connection (503 beyond)."""
+    requests: Annotated[int, Field(ge=1)] | None = None
+    """Requests at once per process, tunnels and those that wait included (503 beyond)."""
+    health: Health | None = None
+    """Active health checks; none without it."""
+    ejection: Ejection | Literal["never"] = Ejection()
+    """When a target gets no requests for a while because it failed some. Needs a second target."""
+    breaker: Breaker | None = None
+    """When the whole upstream is spared for a while; never without it."""
+    retries: Retries = Retries()
+    """What is tried again when it failed."""

@@ -122,7 +122,7 @@ def _suggestion(error: ErrorDetails) -> str:
         return next(filter(None, (did_you_mean(str(name), known) for name in value)), "")
     if kind == "literal_error" and isinstance(value, str):
         return did_you_mean(value, _QUOTED.findall(context["expected"]))
-    if kind == "string_pattern_mismatch" and re.search(context["pattern"], value.upper()):
+    if kind == "string_pattern_mismatch" and value.isprintable() and re.search(context["pattern"], value.upper()):
         return f'; did you mean "{value.upper()}"?'
     return ""
 

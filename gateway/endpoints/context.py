@@ -48,20 +48,19 @@ class Endpoints:
     request_id_header: str = REQUEST_ID
     token_headers: tuple[str, str] = ("X-Access-Token", "X-Refresh-Token")
     """Those of `answer: headers`."""
-    junk: JunkLimit = field(init=False)
+    junk: JunkLimit = None  # type: ignore[assignment] # set below
+    """One of its own if none is given."""
     _access: IssuedAuthenticator = field(init=False)
 
     def __post_init__(self) -> None:
-        self.junk = JunkLimit(self.settings.junk_per_minute, self.clock)
+        if self.junk is None:
+            self.junk = JunkLimit(self.settings.junk_per_minute, self.clock)
         unseen = replace(self.own, seen=lambda sid, generation: None)
         self._access = IssuedAuthenticator("own", unseen, self.own.expect.leeway, TokenCache(0, 0))
 
     def close(self) -> None:
-        """Let go of threads."""
+        """Let go of threads; but the logins may be those of other endpoints too."""
         self.clients.close()
-        for login in (self.login, self.signup):
-            if login is not None:
-                login.close()
 
     def holder(self, access_token: str) -> Principal:
         """Return whom one of our own access tokens is of. Raises InvalidToken; does not look at revocations."""

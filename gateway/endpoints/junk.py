@@ -14,13 +14,13 @@ class JunkLimit:
     """A bucket for each client address: `per_minute` at once, and so many more every minute."""
 
     def __init__(self, per_minute: int, clock: Clock) -> None:
-        self._per_minute = per_minute
+        self.per_minute = per_minute
         self._clock = clock
         self._full_at: OrderedDict[str, float] = OrderedDict()
 
     def count(self, address: str) -> None:
         """Count one from this address. Raises TooManyAttempts."""
-        now, name, pause = self._clock(), _block(address), 60 / self._per_minute
+        now, name, pause = self._clock(), _block(address), 60 / self.per_minute
         full_at = max(now, self._full_at.get(name, now))
         wait = full_at + pause - now - 60
         if wait > 1e-6:

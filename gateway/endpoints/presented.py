@@ -40,11 +40,14 @@ def presented_tokens(endpoints: Endpoints, request: web.Request, parameters: Par
 
 
 def _cookie(request: web.Request, name: str) -> str | None:
-    """Return a cookie. Raises MalformedGrantRequest if there are several: a neighbouring host may have set one."""
+    """Return a cookie. Raises MalformedGrantRequest if there are several: a neighbouring host may have set one.
+
+    Only spaces and tabs are stripped: behind other white space stands a name that any host may set, whatever it is.
+    """
     values = [
         value
         for header in request.headers.getall("Cookie", [])
-        for cookie, _, value in (pair.strip().partition("=") for pair in header.split(";"))
+        for cookie, _, value in (pair.strip(" \t").partition("=") for pair in header.split(";"))
         if cookie == name
     ]
     if len(values) > 1:

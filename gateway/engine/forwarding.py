@@ -1,16 +1,18 @@
-"""What the upstream is told about the connection: `X-Forwarded-*`, `Forwarded`, `X-Request-ID`, `traceparent`.
+"""What the upstream is told about the connection: `X-Forwarded-*`, `Forwarded`, `X-Request-ID`, `traceparent`, and
+the headers that some take for the client's address.
 
 The rule. From a peer that is not a trusted proxy nothing is believed: all of these are removed and written anew from
-the connection itself; `traceparent` and `Forwarded` are just removed. From a trusted proxy they are kept where they
-are well-formed, and the peer is appended: to `X-Forwarded-For` always, to `Forwarded` if it came. An ill-formed one
-is replaced as if it had not come. The client's address is the last one in `X-Forwarded-For` that is not a trusted
-proxy.
+the connection itself; `traceparent`, `Forwarded` and other addresses are just removed. From a trusted proxy they are
+kept where they are well-formed, and the peer is appended: to `X-Forwarded-For` always, to `Forwarded` if it came. An
+ill-formed one is replaced as if it had not come. The client's address is the last one in `X-Forwarded-For` that is not
+a trusted proxy.
 """
 
 import re
 from collections.abc import Collection
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
+from gateway.engine.headers import CLIENT_ADDRESSES
 from gateway.model.errors import Refusal
 from gateway.model.host import Host, read_host
 from gateway.model.request import InboundRequest, Peer
@@ -25,7 +27,7 @@ _FORWARDED_PAIR = _TOKEN + rb"=(?:[A-Za-z0-9!#$%&'*+.^_`|~:\[\]-]+|\"(?:[\t !#-\
 _FORWARDED = re.compile(_FORWARDED_PAIR + rb"(?:[ \t]*[;,][ \t]*" + _FORWARDED_PAIR + rb")*")
 """RFC 7239 §4: what is appended must not end up inside a quoted string. Bare addresses and spaces are common."""
 _FORWARDED_BYTES = 2048
-_KEPT_FROM_PROXY = frozenset({b"x-forwarded-port", b"x-forwarded-prefix", b"x-forwarded-server", b"x-real-ip"})
+_KEPT_FROM_PROXY = CLIENT_ADDRESSES | {b"x-forwarded-port", b"x-forwarded-prefix", b"x-forwarded-server"}
 _SAFE_VALUE = re.compile(rb"[\x21-\x7e]{1,1024}")
 _HOPS = 32
 """Proxies between a client and this one; the address of a client behind more is not looked for."""
@@ -94,7 +96,7 @@ class Forwarding:
     def _from_proxy(self, request: InboundRequest, request_id: str) -> bytes:
         scheme = b"https" if request.secure else b"http"
         address = b"" if request.peer.address == "unix" else request.peer.address.encode()
-        before = b", ".join(request.all(b"x-forwarded-for"))
+        before = b", ".join(request.all(b"x-forwarded-for")).strip(b", \t")
         hops = [before] if _FORWARDED_FOR.fullmatch(before) else []
         protos = request.all(b"x-forwarded-proto")
         lines = [

@@ -11,6 +11,7 @@ from gateway.engine.cors import is_preflight
 from gateway.engine.headers import refuse_misused_connection
 from gateway.engine.inline_tokens import InlineTokens
 from gateway.engine.paths import Target, read_target
+from gateway.engine.rate_limits import RateLimits
 from gateway.engine.revoked import refuse_revoked
 from gateway.engine.routes import Route, RouteTable
 from gateway.mechanisms.base import Authenticator
@@ -45,7 +46,8 @@ UNDECIDED = "still undecided after several fetches"
 class Gatekeeper:
     """Judges requests against one set of routes.
 
-    Without `revocations` there is no state, and nothing is revoked; without `inline` no tokens are made on the way.
+    Without `revocations` there is no state, and nothing is revoked; without `inline` no tokens are made on the way;
+    without `limits` no requests are counted.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Gatekeeper:
         degraded_header: str = "X-Auth-Degraded",
         revocations: RevocationView | None = None,
         inline: InlineTokens | None = None,
+        limits: RateLimits | None = None,
     ) -> None:
         self._routes = routes
         self._clock = clock
@@ -68,6 +71,7 @@ class Gatekeeper:
         self._degraded_line = f"{degraded_header}: 1\r\n".encode("ascii")
         self.revocations = revocations
         self._inline = inline
+        self._limits = limits
 
     def decide(self, request: InboundRequest) -> Decision:
         """Return what shall become of a request. Never raises a refusal."""
@@ -114,12 +118,15 @@ class Gatekeeper:
     def _judge(self, request: InboundRequest, route: Route, target: Target) -> Decision:
         refuse_encoded_slash(route, target)
         forwarded = route.rewritten(target.path).encode() + target.query
+        passes_without_token = route.access == "public"
         if route.cors is not None and request.method == "OPTIONS" and is_preflight(request):
             headers = route.cors.preflight(request)
             if route.cors.answers_preflight:
                 return Answer(route, 204, headers)
-            return Allow(route, forwarded, None, b"")
-        if route.access == "public":
+            passes_without_token = True
+        if route.address_limits and self._limits is not None:
+            self._limits.count_address(request, route)
+        if passes_without_token:
             return Allow(route, forwarded, None, b"")
         token = self.find_token(request, route)
         if token is None:
@@ -149,6 +156,8 @@ class Gatekeeper:
         is_degraded = view is not None and refuse_revoked(view, route, principal, request)
         for policy in route.policies:
             policy.check(principal, now)
+        if route.caller_limits and self._limits is not None:
+            self._limits.count_caller(request, route, principal)
         if route.renew_below and self._inline is not None:
             pending = self._inline.renewal(route, request, principal, now)
             if pending is not None:
@@ -167,6 +176,40 @@ class Gatekeeper:
         except Refusal as refusal:
             return refusal
         return None
+
+    def would_refuse(self, request: InboundRequest, came_at: float) -> Refusal | Pending | None:
+        """Return why these rules would have refused a request that others let through when it came (Unix seconds).
+
+        None if they would not, or nobody can know. Revocations and rates are not looked at, and nothing is counted.
+        """
+        try:
+            host, target = self.locate(request)
+            route = self.match(request, host, target)
+            refuse_encoded_slash(route, target)
+            caller = self._caller_then(request, route, came_at)
+            if caller is None or isinstance(caller, Pending):
+                return caller
+            for policy in route.policies:
+                policy.check(caller, came_at)
+        except Unavailable:
+            return None
+        except Refusal as refusal:
+            return refusal
+        return None
+
+    def _caller_then(self, request: InboundRequest, route: Route, came_at: float) -> Principal | Pending | None:
+        """Return whom a request's token proved when it came; None where no token counts. Raises a refusal."""
+        if route.access == "public":
+            return None
+        token = self.find_token(request, route)
+        if token is None:
+            refuse_anonymous(route)
+            return None
+        if route.refresh_inline and self._inline is not None and self._inline.takes(request, token):
+            if request.issued is None:
+                return None
+            token = request.issued.access_token
+        return self.authenticate(route, token, came_at)
 
     def find_token(self, request: InboundRequest, route: Route) -> str | None:
         """Return the one token of a request, or None. Raises InvalidCredentials."""

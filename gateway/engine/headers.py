@@ -7,6 +7,7 @@
   public route that says so checks none and forwards all. Other `Authorization` schemes are forwarded by public routes
   only.
 * The gateway's own routes get credentials of every kind as they came. Its own cookies reach nobody else.
+* A cookie has the name that the sloppiest server would give it.
 * Framing (`Host`, `Content-Length`, `Transfer-Encoding`, `Expect`, `Upgrade`) is written by the data plane, forwarding
   headers by `engine.forwarding`: they are removed here.
 """
@@ -41,23 +42,37 @@ HOP_BY_HOP = frozenset(
 """RFC 9110 §7.6.1, RFC 9113 §3.2."""
 
 _FRAMING = frozenset({b"host", b"content-length", b"expect"})
-_FORWARDING = frozenset(
-    {b"forwarded", b"x-real-ip", b"x-original-url", b"x-rewrite-url", b"x-original-host", b"traceparent", b"tracestate"}
-)
+CLIENT_ADDRESSES = frozenset({b"x-real-ip", b"x-client-ip", b"client-ip", b"true-client-ip", b"x-cluster-client-ip"})
+"""Headers that servers and frameworks take for the client's address. `engine.forwarding` keeps a trusted proxy's."""
+_FORWARDING = CLIENT_ADDRESSES | {
+    *(b"forwarded", b"traceparent", b"tracestate", b"x-rewrite-url", b"x-scheme", b"x-url-scheme", b"x-host"),
+    *(b"x-original-" + what for what in (b"url", b"uri", b"host", b"method", b"for", b"proto", b"forwarded-for")),
+}
 _PROXY = frozenset({b"proxy"})
 """CGI programs take it for their own proxy setting (CVE-2016-5385)."""
-_FORWARDING_PREFIX = b"x-forwarded-"
+_FORWARDING_PREFIXES = (b"x-forwarded-", b"x-envoy-")
+"""An Envoy in front of the upstream would obey `X-Envoy-…`, as it comes from within (CVE-2024-45806)."""
 _END_TO_END = frozenset(
-    {b"host", b"content-length", b"transfer-encoding", b"authorization", b"cookie", b"origin", b"expect"}
+    {
+        *(b"host", b"content-length", b"transfer-encoding", b"authorization", b"cookie", b"origin", b"expect"),
+        *(b"access-control-request-method", b"sec-fetch-site"),
+    }
 )
 """Headers whose removal would change what a request means: nobody lists them in `Connection` for a good reason."""
 
 _NOT_ALPHANUMERIC = re.compile(rb"[^a-z0-9]")
 
-_BEARER = re.compile(rb"bearer", re.IGNORECASE)
-"""Also without a space after it: a tab, say, is a space to some servers."""
+_BEARER = re.compile(rb"[^a-z0-9]*bearer", re.IGNORECASE)
+"""Also behind what is white space to some servers (U+00A0), and without a space after it: a tab is one to some."""
+
+_PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
+_COOKIE_EDGES = bytes(range(0x21)) + bytes(range(0x7F, 0x100)) + b'"='
+"""What servers strip off the name of a cookie: white space, that of Unicode too."""
+_COOKIE_BREAK = re.compile(rb"[,\s]+")
+"""Where a cookie ends to some servers, beside `;`: a comma (RFC 2965 §3.2.2), white space (Python's SimpleCookie)."""
 
 _NOTHING = Credentials()
+_NO_NAMES: frozenset[bytes] = frozenset()
 _DROP = b""
 _AUTHORIZATION = b"authorization"
 _COOKIE = b"cookie"
@@ -67,6 +82,16 @@ _SUBPROTOCOL = b"sec-websocket-protocol"
 def spelled(name: bytes) -> bytes:
     """Return the one spelling of all header names that some server reads as the same."""
     return _NOT_ALPHANUMERIC.sub(b"-", name.lower())
+
+
+def cookie_spelled(name: bytes) -> bytes:
+    """Return the one spelling of all cookie names that some server reads as the same.
+
+    Servers decode percent-encodings, strip white space, ignore case (.NET), and take signs for `_` and what follows a
+    `[` for an index (PHP).
+    """
+    decoded = _PERCENT.sub(lambda match: bytes((int(match[1], 16),)), name).strip(_COOKIE_EDGES)
+    return spelled(decoded.partition(b"[")[0] or decoded)
 
 
 def refuse_misused_connection(request: InboundRequest) -> None:
@@ -87,10 +112,13 @@ class HeaderContract:
         self._dropped = HOP_BY_HOP | _FRAMING | _FORWARDING | _PROXY | names
         self._headers = frozenset(name for source in sources for name in source.headers) | {_AUTHORIZATION}
         self._header_spellings = frozenset(spelled(name) for name in self._headers)
-        self._own_cookies = frozenset(name for each in own for name in each.cookies)
-        self._cookies = frozenset(name for source in sources for name in source.cookies) | self._own_cookies
-        self._subprotocols = frozenset(prefix for source in sources for prefix in source.subprotocol_prefixes)
+        own_cookies = frozenset(name for each in own for name in each.cookies)
+        self._own_cookies = frozenset(cookie_spelled(name) for name in own_cookies)
+        cookies = frozenset(name for source in sources for name in source.cookies)
+        self._cookies = frozenset(cookie_spelled(name) for name in cookies) | self._own_cookies
+        self._subprotocols = tuple({prefix.lower() for source in sources for prefix in source.subprotocol_prefixes})
         self._memo: Memo[bytes] = Memo()
+        self._cookie_memo: Memo[bytes] = Memo()
 
     def lines(self, request: InboundRequest, route: Route) -> list[bytes]:
         """Return the client's header lines that the upstream gets, each with its CRLF."""
@@ -111,7 +139,7 @@ class HeaderContract:
     def _classify(self, name: bytes) -> bytes:
         """Return `Name: ` to forward a header, nothing to drop it, or the special name that `_special` knows."""
         lower, spelling = name.lower(), spelled(name)
-        if spelling in self._dropped or spelling.startswith(_FORWARDING_PREFIX):
+        if spelling in self._dropped or spelling.startswith(_FORWARDING_PREFIXES):
             kind = _DROP
         elif spelling in self._header_spellings:
             kind = lower if lower in self._headers else _DROP
@@ -129,21 +157,32 @@ class HeaderContract:
         if kind == _AUTHORIZATION and not _BEARER.match(value):
             return value if route.access == "public" else None
         if route.forward_token and route.access == "public":
-            return _without(self._own_cookies, value) if kind == _COOKIE and self._own_cookies else value
+            has_hidden = kind == _COOKIE and self._own_cookies
+            return self._without(self._own_cookies, _NO_NAMES, value) if has_hidden else value
         checked = _checked_credentials(request, route) if route.forward_token else _NOTHING
         if kind == _COOKIE:
-            return _without((self._cookies - checked.cookies) | self._own_cookies, value)
+            return self._without(self._cookies, checked.cookies, value)
         if kind == _SUBPROTOCOL:
-            prefixes = tuple(self._subprotocols - checked.subprotocol_prefixes)
-            entries = [entry.strip(b" \t") for entry in value.split(b",")]
-            return b", ".join(entry for entry in entries if not entry.startswith(prefixes)) or None
+            good, hidden = tuple(checked.subprotocol_prefixes), self._subprotocols
+            entries = (entry.strip(b" \t") for entry in value.split(b","))
+            return b", ".join(e for e in entries if e.startswith(good) or not e.lower().startswith(hidden)) or None
         return value if kind in checked.headers else None
 
+    def _without(self, hidden: frozenset[bytes], checked: frozenset[bytes], value: bytes) -> bytes | None:
+        """Return a `Cookie` value without the cookies that are hidden, unless checked; None if nothing is left."""
+        pairs = [pair.strip(b" \t") for pair in value.split(b";")]
+        return b"; ".join(pair for pair in pairs if self._passes(hidden, checked, pair)) or None
 
-def _without(hidden: frozenset[bytes], value: bytes) -> bytes | None:
-    """Return a `Cookie` value without some cookies; None if nothing is left."""
-    pairs = [pair.strip(b" \t") for pair in value.split(b";")]
-    return b"; ".join(pair for pair in pairs if pair.partition(b"=")[0].strip() not in hidden) or None
+    def _passes(self, hidden: frozenset[bytes], checked: frozenset[bytes], pair: bytes) -> bool:
+        name, equals, _ = pair.partition(b"=")
+        if equals and name.strip(b" \t") in checked and self._spelled(name) not in self._own_cookies:
+            return True  # its source has seen that it holds one token, which nothing can end early
+        pieces = _COOKIE_BREAK.split(pair) if b"," in pair or b" " in pair or b"\t" in pair else (pair,)
+        return all(self._spelled(piece.lstrip(b"=").partition(b"=")[0]) not in hidden for piece in pieces)
+
+    def _spelled(self, name: bytes) -> bytes:
+        spelling = self._cookie_memo.get(name)
+        return self._cookie_memo.remember(name, cookie_spelled(name)) if spelling is None else spelling
 
 
 def _checked_credentials(request: InboundRequest, route: Route) -> Credentials:

@@ -157,9 +157,10 @@ def path_pattern(text: str) -> PathPattern:
     rest = parts[-1] == "**"
     if rest:
         parts.pop()
-    return PathPattern(
-        tuple(_segment(part, text, is_last=i == len(parts) - 1 and not rest) for i, part in enumerate(parts)), rest
-    )
+    segments = tuple(_segment(part, text, is_last=i == len(parts) - 1 and not rest) for i, part in enumerate(parts))
+    example = "/".join("x" if segment is None else segment for segment in (*segments, *([None] if rest else [])))
+    _canonical_of_pattern(f"/{example}", text)  # %5C at the edge of a segment makes an empty one
+    return PathPattern(segments, rest)
 
 
 def _segment(part: str, text: str, *, is_last: bool) -> str | None:
@@ -169,11 +170,14 @@ def _segment(part: str, text: str, *, is_last: bool) -> str | None:
         raise ValueError(f'"{text}": a parameter is a whole segment like {{id}}, and ** stands at the end')
     if not part and not is_last:
         raise ValueError(f'"{text}" holds an empty segment')
+    return _canonical_of_pattern("/" + "".join(c if c.isascii() else _encoded(c) for c in part), text)[1:]
+
+
+def _canonical_of_pattern(path: str, text: str) -> str:
     try:
-        canonical = canonical_path(b"/" + "".join(c if c.isascii() else _encoded(c) for c in part).encode())
+        return canonical_path(path.encode())
     except AmbiguousTarget as error:
         raise ValueError(f'"{text}" can never match: {error}') from error
-    return canonical[1:]
 
 
 def _encoded(char: str) -> str:

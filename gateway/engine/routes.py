@@ -13,6 +13,7 @@ from typing import Literal
 from gateway.engine.cors import CorsPolicy
 from gateway.engine.paths import PathPattern
 from gateway.mechanisms.base import Authenticator, Mutator, Policy, TokenSource
+from gateway.state.rate_limit import RateLimit
 
 Access = Literal["protected", "optional", "public"]
 WhenStale = Literal["closed", "open", "hybrid"]
@@ -23,7 +24,8 @@ class Route:
     """One compiled route. `inject_key` is the same for routes with the same `inject` list, now and after a reload.
 
     Durations are seconds. `rewrite` is (prefix, replacement). `renew_below` is a share of an access token's life: with
-    less of it left, the answer carries a new one. `is_own`: it is served by the gateway itself.
+    less of it left, the answer carries a new one. `is_own`: it is served by the gateway itself. Rate limits by address
+    are apart from those by subject or client.
     """
 
     id: str
@@ -52,6 +54,8 @@ class Route:
     renew_below: float = 0
     refresh_inline: bool = False
     is_own: bool = False
+    address_limits: tuple[RateLimit, ...] = ()
+    caller_limits: tuple[RateLimit, ...] = ()
 
     @property
     def refuses_when_stale(self) -> bool:

@@ -13,8 +13,7 @@ from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from typing import Any
 
-from gateway.mechanisms.base import FetchFailed
-from gateway.mechanisms.fetch import Post
+from gateway.mechanisms.base import FetchFailed, Post
 from gateway.model.clock import Clock
 from gateway.model.session import SessionOver
 
@@ -47,6 +46,10 @@ class Alarms:
         self._sleep = sleep
         self._waiting: deque[bytes] = deque()
         self._has_news = asyncio.Event()
+
+    def adapt(self, url: str, secret: bytes, post: Post) -> None:
+        """Send to another receiver, or with another secret, from now on: also what waits already."""
+        self._url, self._secret, self._post = url, secret, post
 
     def send(self, event: SessionOver) -> None:
         """Put an alarm into the queue; the oldest is dropped when it is full."""

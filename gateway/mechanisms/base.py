@@ -6,11 +6,13 @@ clock but the `now` they are given. A part that needs no resources is its own se
 files, a clock) has settings with `build(Resources)`. Logins have a contract of their own: `logins/base.py`.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from gateway.mechanisms.files import Files
 from gateway.model.clock import Clock, unix_now
 from gateway.model.decision import Pending
 from gateway.model.notice import Notice
@@ -18,6 +20,7 @@ from gateway.model.principal import ClaimPath, Principal
 from gateway.model.request import InboundRequest
 from gateway.model.session import SessionEvent
 from gateway.state.base import State
+from gateway.state.rate_table import RateTable
 from gateway.tokens.own_keys import OwnKeys
 from gateway.tokens.verify import Expectations
 
@@ -103,6 +106,10 @@ Fetch = Callable[[str, int], Awaitable[bytes]]
 """Get the body behind a URL, of at most so many bytes. Raises FetchFailed."""
 
 
+Job = Callable[[], Coroutine[Any, Any, None]]
+"""Work in the background, until it is cancelled."""
+
+
 class FetchFailed(Exception):
     """A control call failed: unreachable, too slow, too large, redirected elsewhere, or not 200."""
 
@@ -116,6 +123,27 @@ class BadSetting(Exception):
     def __init__(self, message: str, path: tuple[str | int, ...] = ()) -> None:
         super().__init__(message)
         self.path = path
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to a `Post`, whatever its status."""
+
+    status: int
+    retry_after: str | None
+    body: bytes = field(repr=False)
+
+
+class Post(Protocol):
+    async def __call__(
+        self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float, max_bytes: int
+    ) -> Answer:
+        """Send `body` once and return the answer, of at most `max_bytes` when decompressed. Raises FetchFailed."""
+
+
+async def no_post(url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float, max_bytes: int) -> Answer:
+    """Is a Post for those who must not send anything."""
+    raise FetchFailed("no network call is made here")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +162,8 @@ class OwnTokens:
 class Resources:
     """What parts are built with.
 
-    `tasks` collects background work (name and coroutine function) that the application owns.
     `notice` reports what an operator should hear of (event name, fields): the parts themselves write no log.
-    `own` is None where no sessions are configured.
+    `insecure` and `own` are of one configuration: whoever compiles it sets them. `own` is None without sessions.
     """
 
     directory: Path
@@ -144,23 +171,36 @@ class Resources:
     fetch: Fetch
     clock: Clock
     notice: Notice
+    post: Post = no_post
     insecure: frozenset[str] = frozenset()
     """Weaknesses that the configuration accepts by name."""
     own: OwnTokens | None = None
     state: State | None = None
     """What outlives a request; None where nothing shall be asked, as in `gateway check`."""
+    rates: RateTable | None = None
+    """What counts requests for rate limits; None where nothing shall be counted, as in `gateway explain`."""
     record: Callable[[SessionEvent], None] = lambda event: None
     """Is told what becomes of sessions."""
     seen: Callable[[str, int], None] = lambda sid, generation: None
     """Is told the session and generation of each access token of our own at its first use."""
-    tasks: list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]] = field(default_factory=list)
+    files: Files = field(default_factory=Files)
 
     def read(self, file: Path, *path: str | int) -> bytes:
         """Return the content of a file named in the settings. Raises BadSetting."""
         try:
-            return (self.directory / file).read_bytes()
+            return self.files.read(self.directory / file)
         except OSError as error:
             raise BadSetting(f"cannot read {file}: {error.strerror}", path) from error
+
+    @contextmanager
+    def steady(self, *files: Path) -> Iterator[None]:
+        """Inside, files may be used by name. Raises BadSetting for one that cannot be read, or changes meanwhile."""
+        for file in files:
+            self.read(file)
+        yield
+        for file in files:
+            if self.files.has_changed(self.directory / file):
+                raise BadSetting(f"{file} has changed while it was read")
 
 
 def offline_resources(directory: Path) -> Resources:

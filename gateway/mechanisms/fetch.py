@@ -2,19 +2,20 @@
 
 import asyncio
 import ssl
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated
 
 import aiohttp
 from pydantic import Field
 from yarl import URL
 
-from gateway.mechanisms.base import BadSetting, FetchFailed
+from gateway.mechanisms.base import Answer, BadSetting, FetchFailed
 from gateway.model.settings import FilePath, Seconds, Settings
 
 MAX_REDIRECTS = 3
+_LOOK_EVERY = 0.1
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -31,22 +32,6 @@ class FetchSettings(Settings):
         return ControlClient(self.timeout, None if self.ca is None else directory / self.ca)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The answer to a `post`, whatever its status."""
-
-    status: int
-    retry_after: str | None
-    body: bytes = field(repr=False)
-
-
-class Post(Protocol):
-    async def __call__(
-        self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float, max_bytes: int
-    ) -> Answer:
-        """Send `body` once and return the answer, of at most `max_bytes` when decompressed. Raises FetchFailed."""
-
-
 class ControlClient:
     """Makes small calls. `fetch` is a `Fetch`, `post` is a `Post`; call `close` at the end.
 
@@ -57,12 +42,18 @@ class ControlClient:
     def __init__(self, timeout: float = 5.0, ca_file: Path | None = None) -> None:
         self._timeout = timeout
         self._ca_file = ca_file
+        self._tls: ssl.SSLContext | None = None
         self._session: aiohttp.ClientSession | None = None
+        self._under_way = 0
+
+    def load(self) -> None:
+        """Read the file of authorities now, and not with the first call. Raises BadSetting."""
+        self._tls = control_tls(self._ca_file)
 
     async def fetch(self, url: str, max_bytes: int) -> bytes:
         """Return the body behind `url`, of at most `max_bytes` when decompressed. Raises FetchFailed."""
         try:
-            async with asyncio.timeout(self._timeout):
+            async with self._call(self._timeout):
                 return await self._follow(URL(url), max_bytes)
         except TimeoutError as error:
             raise FetchFailed(f"{_public(url)} did not answer within {self._timeout:g} s") from error
@@ -75,7 +66,7 @@ class ControlClient:
         """On a connection of its own: one that the server is about to close would lose what must not be sent twice."""
         try:
             async with (
-                asyncio.timeout(timeout_s),
+                self._call(timeout_s),
                 self._client().post(
                     URL(url),
                     data=body,
@@ -90,6 +81,21 @@ class ControlClient:
             raise FetchFailed(f"{_public(url)} did not answer within {timeout_s:g} s") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise FetchFailed(f"{_public(url)}: {error or type(error).__name__}") from error
+
+    @asynccontextmanager
+    async def _call(self, timeout_s: float) -> AsyncIterator[None]:
+        self._under_way += 1
+        try:
+            async with asyncio.timeout(timeout_s):
+                yield
+        finally:
+            self._under_way -= 1
+
+    async def finish(self) -> None:
+        """Close, as soon as no call is under way."""
+        while self._under_way:
+            await asyncio.sleep(_LOOK_EVERY)
+        await self.close()
 
     async def close(self) -> None:
         if self._session is not None:
@@ -112,7 +118,7 @@ class ControlClient:
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=control_tls(self._ca_file)),
+                connector=aiohttp.TCPConnector(ssl=self._tls or control_tls(self._ca_file)),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"Accept": "application/json"},
                 timeout=aiohttp.ClientTimeout(total=self._timeout),

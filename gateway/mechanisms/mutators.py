@@ -29,8 +29,15 @@ def header_safe(text: str, *, in_list: bool = False) -> str:
     """Return the text as it is where it is header-safe, else percent-encoded (as UTF-8); `unquote` gives it back."""
     if _PLAIN.fullmatch(text) and not (in_list and "," in text):
         return text
-    safe = _SAFE_IN_LIST if in_list else _SAFE
-    encoded = quote(text, safe=safe + " ", errors="surrogatepass")
+    return _safe_edges(_encoded(text, _SAFE_IN_LIST if in_list else _SAFE))
+
+
+def _encoded(text: str, safe: str) -> str:
+    return quote(text, safe=safe + " ", errors="surrogatepass")
+
+
+def _safe_edges(encoded: str) -> str:
+    """Return the text with the spaces at its ends encoded: as they are, nobody would see them."""
     start, end = len(encoded) - len(encoded.lstrip(" ")), len(encoded.rstrip(" "))
     return "%20" * start + encoded[start:end] + "%20" * (len(encoded) - max(start, end))
 
@@ -87,7 +94,11 @@ _PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
 
 
 class TemplateHeader(Settings):
-    """A header made of text and claims. It is absent when one of the claims is absent."""
+    """A header made of text and claims. It is absent when one of the claims is absent.
+
+    The signs of the text, other than spaces, are percent-encoded where they stand in a claim: with `{org}/{name}`
+    nobody can take a name that looks like the `org` of another. Whoever reads the header splits first, then decodes.
+    """
 
     header: HeaderName
     """The header's name."""
@@ -107,8 +118,18 @@ class TemplateHeader(Settings):
         values = {path: claim_at(principal.claims, path) for path in self.claims}
         if None in values.values():
             return HeaderEdits(())
-        filled = _PLACEHOLDER.sub(lambda match: claim_text(values[tuple(match[1].split("."))]), self.template)
-        return HeaderEdits(((self.header, header_safe(filled)),))
+        pieces = _PLACEHOLDER.split(self.template)
+        pieces[0::2] = [_encoded(text, _SAFE) for text in pieces[0::2]]
+        pieces[1::2] = [self._without_signs(claim_text(values[tuple(name.split("."))])) for name in pieces[1::2]]
+        return HeaderEdits(((self.header, _safe_edges("".join(pieces))),))
+
+    def _without_signs(self, claim: str) -> str:
+        return "".join(f"%{ord(char):02X}" if char in self._signs else char for char in _encoded(claim, _SAFE))
+
+    @property
+    def _signs(self) -> frozenset[str]:
+        text = "".join(_PLACEHOLDER.split(self.template)[0::2])
+        return frozenset(char for char in text if not char.isalnum() and char not in " %")
 
 
 class IdentityTokenSettings(Settings):

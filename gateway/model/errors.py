@@ -354,6 +354,18 @@ class TooManyAttempts(Refusal):
         self.retry_after = retry_after
 
 
+class RateLimited(Refusal):
+    """More requests than a rate limit of the route allows. `retry_after` is in seconds: then one passes."""
+
+    status = 429
+    error = "too_many_requests"
+    description = "Too many requests; try again later"
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class Declined(Refusal):
     """The backend declined a sign-up. `answer_status` and `answer` (JSON, if it gave any) are its own, to be passed on.
 
@@ -429,7 +441,7 @@ class Unavailable(Refusal):
     status = 503
     error = "temporarily_unavailable"
     description = "The service is temporarily unavailable"
-    retry_after: ClassVar[int] = 5
+    retry_after: int = 5
 
 
 class KeysUnavailable(Unavailable):
@@ -459,13 +471,38 @@ class LoginSaturated(LoginUnavailable):
 
 
 class UpstreamSaturated(Unavailable):
-    """No connection to the upstream became free in time."""
+    """No connection to the upstream became free in time, or it has as many requests as it may."""
 
     retry_after = 1
 
 
+class NoHealthyTarget(Unavailable):
+    """All targets of the upstream are unhealthy, as their health checks found."""
+
+
+class CircuitOpen(Unavailable):
+    """The upstream failed too many requests, and is spared for a while. `retry_after` is in seconds."""
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class ConnectionLimit(Unavailable):
     """The listener holds as many connections as `limits.connections` allows."""
+
+    retry_after = 1
+    closes_connection = True
+
+
+class RequestLimit(Unavailable):
+    """As many requests are being answered as `limits.requests`, or `requests` of the listener, allows."""
+
+    retry_after = 1
+
+
+class ShuttingDown(Unavailable):
+    """The process was told to stop, and this took longer than it may then take."""
 
     retry_after = 1
     closes_connection = True
@@ -523,3 +560,8 @@ class ClientGone(Refusal):
     error = "client_closed_request"
     description = "The client closed the connection"
     closes_connection = True
+
+
+class SlowReader(ClientGone):
+    """Log and metrics only: the client took its answer more slowly than `limits.body_rate` and `timeouts.body` allow, so
+    the connection was reset."""

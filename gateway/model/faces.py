@@ -11,6 +11,7 @@ from gateway.model.errors import (
     InsufficientScope,
     InvalidClient,
     MissingCredentials,
+    RateLimited,
     Refusal,
     StillValid,
     TooManyAttempts,
@@ -66,6 +67,6 @@ def face(refusal: Refusal, challenge: Challenge, request_id: str) -> Face:
         headers.append(("WWW-Authenticate", challenge.header(refusal)))
     if isinstance(refusal, InvalidClient):
         headers.append(("WWW-Authenticate", f'Basic realm="{challenge.realm}", charset="UTF-8"'))
-    if isinstance(refusal, Unavailable | StillValid | TooManyAttempts):
+    if isinstance(refusal, RateLimited | Unavailable | StillValid | TooManyAttempts):
         headers.append(("Retry-After", str(refusal.retry_after)))
     return Face(refusal.status, tuple(headers), json.dumps(body).encode() + b"\n")

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from gateway.model.errors import AmbiguousHost
 
-_HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)\.?(?::([0-9]{1,5}))?")
+_HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)(?:(?<!\])\.)?(?::([0-9]{1,5}))?")
 _LONGEST = 253
 """RFC 1035 §2.3.4."""
 

@@ -7,7 +7,7 @@ from gateway.model.host import Host, read_host
 from gateway.model.session import Issued
 
 Header = tuple[bytes, bytes]
-"""Name as it was sent, value without surrounding white space."""
+"""Name as it was sent, value without white space before it: what follows it is left, and means nothing."""
 
 
 _NO_OPTIONS: frozenset[bytes] = frozenset()
@@ -36,6 +36,10 @@ class InboundRequest:
     """Why the refresh token that it carries was not exchanged."""
     is_renewal_tried = False
     """Whether a new access token has been asked for already."""
+    is_address_counted = False
+    """Whether the rate limits by address have counted it: a request that is decided in several rounds counts once."""
+    is_caller_counted = False
+    """Whether the rate limits by caller have."""
 
     def __init__(
         self,

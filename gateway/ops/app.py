@@ -2,22 +2,33 @@
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from aiohttp import web
 
-from gateway.telemetry.health import Health, Report
-from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.health import Report
+from gateway.telemetry.metrics import Metrics, Scrape
 
 
-def ops_application(metrics: Metrics, health: Health) -> web.Application:
-    """Return the application of the ops port.
+class Probed(Protocol):
+    """Answers probes: `Health`, or what speaks for several processes."""
+
+    def live(self) -> Report: ...
+    def ready(self) -> Report: ...
+    def started(self) -> Report: ...
+
+
+def ops_application(metrics: Metrics | Callable[[], Awaitable[Scrape]], health: Probed) -> web.Application:
+    """Return the application of the ops port. Metrics that are not of this process have to be asked for.
 
     It asks nobody who they are: bind it where only operators and probes can reach it.
     """
 
     async def show_metrics(request: web.Request) -> web.Response:
         # In a thread: with a thousand routes the text takes longer to write than a request may wait.
-        body, content_type = await asyncio.to_thread(metrics.scrape().render, request.headers.get("Accept"))
+        scrape = metrics.scrape() if isinstance(metrics, Metrics) else await metrics()
+        body, content_type = await asyncio.to_thread(scrape.render, request.headers.get("Accept"))
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def show_live(_: web.Request) -> web.Response:

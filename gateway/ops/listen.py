@@ -5,6 +5,8 @@ and names its version; and it drops every limit when one keyword is misspelt. Bo
 """
 
 import asyncio
+import socket
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,12 @@ from aiohttp import web
 
 from gateway.ops.app import OPS_HEADERS
 
-Address = tuple[str, int] | Path
-"""Host and port, or the path of a Unix socket."""
+Place = tuple[str, int] | Path | socket.socket
+"""Host and port, the path of a Unix socket, or a socket that listens: it is closed in the end."""
 
 _SHUTDOWN_SECONDS = 1.0
+_READING_SECONDS = 30.0
+"""How long a client may take nothing of an answer that is larger than the buffers."""
 
 _LIMITS: dict[str, Any] = {
     # Also the time for the first request head. Longer than the usual scrape interval of 15 s, so that scrapers keep
@@ -29,39 +33,64 @@ _LIMITS: dict[str, Any] = {
 
 async def serve(
     app: web.Application,
-    address: Address,
+    place: Place,
     *,
     line_bytes: int = 2048,
     field_bytes: int = 8192,
     headers: int = 64,
+    connections: int | None = 100,
     finishes: bool = False,
 ) -> web.AppRunner:
     """Listen, and return the runner: `addresses` tells the port that was taken for port 0, `cleanup()` stops.
 
-    Bounds: `line_bytes` of the request line, `field_bytes` of one header, and so many `headers`. `finishes`: what was
+    Bounds: `line_bytes` of the request line, `field_bytes` of one header, so many `headers`, and `connections` at once;
+    beyond that they are closed. `finishes`: what was
     begun for a client goes on when it leaves. Raises OSError.
     """
     runner = _Runner(app, shutdown_timeout=_SHUTDOWN_SECONDS)
-    runner.finishes = finishes
+    runner.finishes, runner.most = finishes, connections
     runner.limits = {**_LIMITS, "max_line_size": line_bytes, "max_field_size": field_bytes, "max_headers": headers}
     await runner.setup()
     try:
-        await _site(runner, address).start()
+        await _site(runner, place).start()
     except OSError:
         await runner.cleanup()
         raise
     return runner
 
 
-def _site(runner: web.AppRunner, address: Address) -> web.BaseSite:
-    if isinstance(address, Path):
-        return web.UnixSite(runner, address)
-    host, port = address
+def _site(runner: web.AppRunner, place: Place) -> web.BaseSite:
+    if isinstance(place, socket.socket):
+        return _UnixSocketSite(runner, place) if place.family == socket.AF_UNIX else web.SockSite(runner, place)
+    if isinstance(place, Path):
+        return web.UnixSite(runner, place)
+    host, port = place
     return web.TCPSite(runner, host, port)
+
+
+class _UnixSocketSite(web.BaseSite):
+    """aiohttp has none that every event loop takes."""
+
+    def __init__(self, runner: web.AppRunner, sock: socket.socket) -> None:
+        super().__init__(runner)
+        self._sock = sock
+
+    @property
+    def name(self) -> str:
+        return f"unix:{self._sock.getsockname()}"
+
+    async def start(self) -> None:
+        await super().start()
+        # Others may listen there, so the end of this one leaves the file where it is.
+        options: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+        server = self._runner.server
+        assert server is not None
+        self._server = await asyncio.get_running_loop().create_unix_server(server, sock=self._sock, **options)
 
 
 class _Runner(web.AppRunner):
     limits: Mapping[str, Any] = _LIMITS
+    most: int | None = None
     finishes = False
 
     async def _make_server(self) -> web.Server:
@@ -69,19 +98,50 @@ class _Runner(web.AppRunner):
         limited = _Server(
             server.request_handler, request_factory=server.request_factory, handler_cancellation=not self.finishes
         )
-        limited.limits = self.limits
+        limited.limits, limited.most = self.limits, self.most
         return limited
 
 
 class _Server(web.Server):
     limits: Mapping[str, Any]
+    most: int | None = None
 
     def __call__(self) -> web.RequestHandler:
         return _Connection(self, loop=asyncio.get_running_loop(), **self.limits)
 
 
 class _Connection(web.RequestHandler):
-    __slots__ = ()
+    """Ends by itself when there are too many, and when nobody takes its answer: for aiohttp both may last for ever."""
+
+    __slots__ = ("_too_slow",)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._too_slow: asyncio.TimerHandle | None = None
+        super().connection_made(transport)
+        server = self._manager
+        if isinstance(server, _Server) and server.most is not None and len(server.connections) > server.most:
+            self._end()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._forget_timer()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._too_slow = asyncio.get_running_loop().call_later(_READING_SECONDS, self._end)
+
+    def resume_writing(self) -> None:
+        self._forget_timer()
+        super().resume_writing()
+
+    def _forget_timer(self) -> None:
+        if self._too_slow is not None:
+            self._too_slow.cancel()
+            self._too_slow = None
+
+    def _end(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
 
     def handle_error(
         self,

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from gateway.config.compile import Snapshot
 from gateway.config.compile_upstreams import UpstreamSpec
-from gateway.engine.headers import CLIENT_ADDRESS, HOP_BY_HOP
+from gateway.engine.answer_contract import AnswerContract
+from gateway.engine.headers import CLIENT_ADDRESS, HOP_BY_HOP, spelled
 from gateway.engine.routes import Route
 from gateway.model.decision import Allow
 from gateway.model.errors import MalformedMessage, UnsupportedTransferCoding, UpstreamMalformed
@@ -14,6 +15,9 @@ from gateway.model.memo import Memo
 from gateway.model.request import Header, InboundRequest
 
 _STATUS_LINES = {status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
+
+_LONGEST_BODY = 2**63 - 1
+"""Beyond, some servers count from 0 again, or backwards."""
 
 
 class Framing(Enum):
@@ -34,10 +38,12 @@ def request_framing(request: InboundRequest) -> tuple[Framing, int]:
         if request.version == "1.0":
             raise MalformedMessage("Transfer-Encoding in an HTTP/1.0 request")
         return Framing.CHUNKED, 0
-    length = request.one(b"content-length")
-    if length is None or int(length) == 0:
+    text = request.one(b"content-length")
+    if text is None or (length := int(text)) == 0:
         return Framing.NONE, 0
-    return Framing.LENGTH, int(length)
+    if length > _LONGEST_BODY:
+        raise MalformedMessage("a Content-Length that many servers cannot count")
+    return Framing.LENGTH, length
 
 
 def request_head(
@@ -69,7 +75,7 @@ def request_head(
     if framing is Framing.CHUNKED:
         lines.append(b"Transfer-Encoding: chunked\r\n")
     elif (length := request.one(b"content-length")) is not None:
-        lines.append(b"Content-Length: " + length + b"\r\n")
+        lines.append(b"Content-Length: %d\r\n" % int(length))
     if expects_continue(request) and not allow.route.is_own:
         lines.append(b"Expect: 100-continue\r\n")
     if upgrade is not None:
@@ -85,9 +91,13 @@ def _host(request: InboundRequest, upstream: UpstreamSpec, authority: bytes) -> 
 
 
 def granted_upgrade(request: InboundRequest, framing: Framing, route: Route) -> bytes | None:
-    """Return the protocol that the request asks for, if the route allows it. Any other is ignored (RFC 9110 §7.8)."""
+    """Return the protocol that the request asks for, if the route allows it. Any other is ignored, as is an upgrade
+    of HTTP/1.0 (RFC 9110 §7.8).
+    """
     protocol = request.upgrade
-    return protocol if protocol in route.upgrades and framing is Framing.NONE else None
+    if protocol is None or framing is not Framing.NONE or request.version != "1.1":
+        return None
+    return protocol if protocol in route.upgrades else None
 
 
 def expects_continue(request: InboundRequest) -> bool:
@@ -117,15 +127,25 @@ _NEVER_LISTED = frozenset({b"content-length", b"content-type", b"set-cookie", b"
 class AnswerHeads:
     """Reads the heads of answers. Remembers what becomes of each header name."""
 
-    def __init__(self) -> None:
+    def __init__(self, contract: AnswerContract) -> None:
+        self._contract = contract
+        self._owned = contract.owned
         self._memo: Memo[tuple[bytes, bytes]] = Memo()
 
     def read(
-        self, status: int, version: str, headers: list[Header], *, is_head: bool = False, marks_cors: bool = False
+        self,
+        status: int,
+        version: str,
+        headers: list[Header],
+        *,
+        is_head: bool = False,
+        marks_cors: bool = False,
+        is_own: bool = False,
     ) -> AnswerHead:
         """Return the head of an answer (RFC 9112 §6.3, §9.3). Raises UpstreamMalformed.
 
-        With `marks_cors` the upstream's own CORS headers are not passed on.
+        With `marks_cors` the upstream's own CORS headers are not passed on. `is_own`: the gateway itself answers, which
+        may set what no upstream may.
         """
         memo = self._memo
         lines: list[bytes] = []
@@ -135,6 +155,8 @@ class AnswerHeads:
             if kind:
                 special.setdefault(kind, []).append(value)
                 if marks_cors and kind == _CORS:
+                    continue
+                if kind in self._owned and not is_own and not self._contract.keeps(kind, value):
                     continue
             if prefix:
                 lines.append(prefix + value + b"\r\n")
@@ -148,7 +170,10 @@ class AnswerHeads:
     def _classify(self, name: bytes) -> tuple[bytes, bytes]:
         """Return `Name: ` or nothing to drop a header, and its special name or nothing."""
         lower = name.lower()
-        kind = lower if lower in _SPECIAL else _CORS if lower.startswith(_CORS) else b""
+        if (spelling := spelled(name)) in self._owned:
+            kind = spelling
+        else:
+            kind = lower if lower in _SPECIAL else _CORS if lower.startswith(_CORS) else b""
         prefix = b"" if lower in HOP_BY_HOP else name + b": "
         return self._memo.remember(name, (prefix, kind))
 

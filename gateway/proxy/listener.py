@@ -1,45 +1,80 @@
-"""Listening sockets, and the way they close: without losing a request that is under way."""
+"""Listening sockets, and the way they close: without losing a connection that a client believes to have."""
 
 import asyncio
 import contextlib
 import os
 import socket
 import stat
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway.config.schema import Listener
+from gateway.model.host import is_loopback
 from gateway.model.upstream import Address
 from gateway.proxy.client import ClientConnection
+from gateway.proxy.handshakes import refuse_handshakes
+from gateway.proxy.pace import bound_buffers
 from gateway.proxy.plane import DataPlane
+from gateway.proxy.tls_entrance import TlsEntrance
 
-_BACKLOG = 1024
-_HANDSHAKE_TIME = 10.0
-"""Seconds for a TLS handshake."""
+BACKLOG = 1024
+_HANDSHAKE_PATIENCE = 2.0
+"""Seconds that a drain grants to those under way."""
+_ROUND_TRIP = 0.2
+"""Seconds for the last packet of a connection that is being made over a network."""
 
 
-def listening_socket(address: Address) -> socket.socket:
-    """Return a bound, listening socket. Raises OSError. A Unix socket that a dead process left behind is replaced."""
+def listening_socket(address: Address, *, shares_port: bool = False) -> socket.socket:
+    """Return a bound, listening socket. Raises OSError. A Unix socket that a dead process left behind is replaced.
+
+    `shares_port`: others of the same user can be bound to the port beside this one (`SO_REUSEPORT`); it is still an
+    error that the address is taken already.
+    """
+    sock = bound_socket(address)
+    try:
+        if shares_port and not address.path:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise _cannot_listen(address, error) from error
+    return sock
+
+
+def bound_socket(address: Address, *, beside_others: bool = False) -> socket.socket:
+    """Return a socket that is bound and does not listen yet; `beside_others` that share the port. Raises OSError."""
+    target: str | tuple[str, int]
     if address.path:
         with contextlib.suppress(FileNotFoundError):
             if stat.S_ISSOCK(os.stat(address.path).st_mode) and not _is_served(address.path):
                 os.unlink(address.path)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        target: str | tuple[str, int] = address.path
+        target = address.path
     else:
-        host = address.host or "0.0.0.0"  # noqa: S104 - the address says so
-        family, _, _, _, resolved = socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM)[0]
+        family, target = resolved(address)
         sock = socket.socket(family, socket.SOCK_STREAM)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        target = (str(resolved[0]), int(resolved[1]))
+        if beside_others:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         sock.bind(target)
-        sock.listen(_BACKLOG)
     except OSError as error:
         sock.close()
-        raise OSError(error.errno, f"cannot listen on {address}: {error.strerror}") from error
+        raise _cannot_listen(address, error) from error
     sock.setblocking(False)
     return sock
+
+
+def resolved(address: Address) -> tuple[int, tuple[str, int]]:
+    """Return the family, and the numeric host and port. Raises OSError."""
+    host = address.host or "0.0.0.0"  # noqa: S104 - the address says so
+    family, _, _, _, found = socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM)[0]
+    return family, (str(found[0]), int(found[1]))
+
+
+def _cannot_listen(address: Address, error: OSError) -> OSError:
+    return OSError(error.errno, f"cannot listen on {address}: {error.strerror}")
 
 
 def _is_served(path: str) -> bool:
@@ -50,45 +85,106 @@ def _is_served(path: str) -> bool:
 class Listeners:
     """All listeners of a process."""
 
-    def __init__(self, plane: DataPlane) -> None:
+    def __init__(self, plane: DataPlane, inherited: Mapping[Address, socket.socket] | None = None) -> None:
+        """`inherited` are listening already, and other processes may listen on them too."""
         self._plane = plane
-        self._servers: list[asyncio.Server] = []
+        self._inherited = inherited or {}
+        self._entrances: list[_Entrance] = []
+        self._welcomes: set[asyncio.Task[None]] = set()
         self.sockets: list[socket.socket] = []
 
     async def open(self, listeners: Sequence[Listener]) -> None:
         """Bind every address, then take connections. Raises OSError before any is taken."""
-        for listener in listeners:
-            self.sockets.append(listening_socket(listener.address))
+        try:
+            for listener in listeners:
+                inherited = self._inherited.get(listener.address)
+                self.sockets.append(listening_socket(listener.address) if inherited is None else inherited.dup())
+        except OSError:
+            for sock in self.sockets:
+                sock.close()
+            raise
         for listener, sock in zip(listeners, self.sockets, strict=True):
-            self._servers.append(await self._serve(listener, sock))
+            entrance = _Entrance(self._plane, listener, sock, is_shared=listener.address in self._inherited)
+            self._entrances.append(entrance)
+            await entrance.open()
 
-    async def _serve(self, listener: Listener, sock: socket.socket) -> asyncio.Server:
-        plane, tls = self._plane, self._plane.snapshot.listener_tls.get(listener.address)
+    async def close(self) -> None:
+        """Take the connections that wait in the queues, and no more."""
+        half_way = [entrance for entrance in self._entrances if entrance.refuse_handshakes()]
+        if half_way:
+            await asyncio.sleep(_ROUND_TRIP)
+        for entrance in self._entrances:
+            for sock in entrance.close():
+                self._welcomes.add(self._plane.loop.create_task(entrance.welcome(sock)))
+        for sock in self.sockets:
+            sock.close()
 
-        def connection() -> ClientConnection:
-            return ClientConnection(plane, secure=tls is not None)
+    async def welcomed(self) -> None:
+        """Wait until every connection that was taken belongs to the data plane, or has failed."""
+        if self._welcomes:
+            await asyncio.wait(self._welcomes)
+        await asyncio.gather(*(entrance.shaken() for entrance in self._entrances))
 
-        options: dict[str, Any] = {"backlog": _BACKLOG}
-        if tls is not None:
-            options |= {"ssl": tls, "ssl_handshake_timeout": _HANDSHAKE_TIME}
-        if sock.family == socket.AF_UNIX:
-            return await plane.loop.create_unix_server(connection, sock=sock, **options)
-        return await plane.loop.create_server(connection, sock=sock, **options)
 
-    async def drain(self, seconds: float) -> int:
-        """Take no more connections, let requests under way finish, and return how many had to be cut."""
-        plane = self._plane
-        plane.is_draining = True
-        for server in self._servers:
-            server.close()
-        for connection in list(plane.connections):
-            connection.drain()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await plane.empty.wait()
-        left = list(plane.connections)
-        for connection in left:
-            connection.abort()
-        for pool in plane.pools.values():
-            pool.close()
-        return len(left)
+class _Entrance:
+    """One listening socket, and who comes in there."""
+
+    def __init__(self, plane: DataPlane, listener: Listener, sock: socket.socket, *, is_shared: bool) -> None:
+        self._plane = plane
+        self._sock = sock
+        self._is_shared = is_shared
+        self._door = plane.hall.door(str(listener.address))
+        self._server: asyncio.Server | None = None
+        self._tls: TlsEntrance | None = None
+        if listener.tls is not None:
+            self._tls = TlsEntrance(plane, self._door, lambda: plane.snapshot.listener_tls[listener.address].context)
+
+    def _connection(self) -> ClientConnection:
+        return ClientConnection(self._plane, secure=False, door=self._door)
+
+    async def open(self) -> None:
+        """Take connections."""
+        bound_buffers(self._sock, self._plane.timeouts.body)
+        if self._tls is not None:
+            self._tls.open(self._sock)
+            return
+        loop, sock = self._plane.loop, self._sock.dup()  # the server closes its own descriptor
+        options: dict[str, Any] = {"backlog": BACKLOG}
+        if sock.family != socket.AF_UNIX:
+            self._server = await loop.create_server(self._connection, sock=sock, **options)
+            return
+        if sys.version_info >= (3, 13):
+            options["cleanup_socket"] = False  # another process may listen there
+        self._server = await loop.create_unix_server(self._connection, sock=sock, **options)
+
+    def refuse_handshakes(self) -> bool:
+        """Let no new connections into the queue. Returns True where some may be half-way there."""
+        if self._is_shared or self._sock.family == socket.AF_UNIX:
+            return False
+        refuse_handshakes(self._sock)
+        return not is_loopback(self._sock.getsockname()[0])
+
+    def close(self) -> Iterator[socket.socket]:
+        """Stop, and yield the connections that nobody has taken yet."""
+        if self._server is not None:
+            self._server.close()
+        if self._tls is not None:
+            self._tls.close()
+        with contextlib.suppress(OSError):  # BlockingIOError: the queue is empty
+            while True:
+                sock, _ = self._sock.accept()
+                sock.setblocking(False)
+                yield sock
+
+    async def welcome(self, sock: socket.socket) -> None:
+        """Serve a connection that was taken."""
+        if self._tls is not None:
+            self._tls.begin(sock)
+        else:
+            with contextlib.suppress(OSError):  # the client left
+                await self._plane.loop.connect_accepted_socket(self._connection, sock)
+
+    async def shaken(self) -> None:
+        """Wait until no TLS handshake is under way any more."""
+        if self._tls is not None:
+            await self._tls.over(_HANDSHAKE_PATIENCE)

@@ -3,14 +3,17 @@
 import asyncio
 import os
 from email.utils import formatdate
-from itertools import count
+from itertools import chain, count
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.config.compile import Snapshot
 from gateway.config.compile_upstreams import UpstreamSpec
 from gateway.model.clock import Clock
+from gateway.model.notice import Notice
+from gateway.proxy.cuts import Cuts
 from gateway.proxy.deadlines import Deadlines
+from gateway.proxy.doors import Hall, Waiting, affordable
 from gateway.proxy.heads import AnswerHeads
 from gateway.proxy.pool import UpstreamPool
 from gateway.proxy.sweep import Sweep
@@ -24,25 +27,36 @@ class Recorder(Protocol):
     """Where the data plane reports what happened."""
 
     def request(self, relay: "Relay", now: float) -> None: ...
+    def cut(self, reason: str, number: int) -> None: ...
     def bug(self, place: str, error: BaseException | None) -> None: ...
 
 
 class DataPlane:
     """One per process."""
 
-    def __init__(self, snapshot: Snapshot, loop: asyncio.AbstractEventLoop, clock: Clock, recorder: Recorder) -> None:
+    def __init__(
+        self, snapshot: Snapshot, loop: asyncio.AbstractEventLoop, clock: Clock, recorder: Recorder, notice: Notice
+    ) -> None:
         self.loop = loop
         self.clock = clock
         self.deadlines = Deadlines(loop)
-        self.deadlines.watch(Sweep(self))
-        self.answer_heads = AnswerHeads()
+        self._sweep = Sweep(self)
+        self.deadlines.watch(self._sweep)
         self.is_draining = False
         self.connections: set[ClientConnection] = set()
+        self.handshakes: set[Waiting] = set()
+        """Of TLS, under way."""
+        self.hall = Hall(lambda: chain(self.connections, self.handshakes))
+        self.cuts = Cuts(recorder.cut)
+        self.deadlines.watch(self.cuts)
         self.connections_total = 0
         self.empty = asyncio.Event()
         self.empty.set()
         self.pools: dict[str, UpstreamPool] = {}
+        self._leaving: list[UpstreamPool] = []
+        """Those of former Snapshots, until their requests have ended."""
         self._recorder = recorder
+        self._notice = notice
         self._request_id_prefix = os.urandom(6).hex()
         self._request_ids = count()
         self._date_second = 0
@@ -51,18 +65,61 @@ class DataPlane:
 
     def swap(self, snapshot: Snapshot) -> None:
         """Use another Snapshot for every request that comes from now on."""
+        former = getattr(self, "snapshot", snapshot)
+        self._sweep.remember(snapshot.routes.least_staleness)
         self.snapshot = snapshot
+        self.answer_heads = AnswerHeads(snapshot.answers)
         self.limits = snapshot.config.limits
         self.timeouts = snapshot.config.timeouts
+        self.hall.limit(
+            affordable(self.limits.connections),
+            self.limits.requests,
+            [(str(each.address), each.connections, each.requests) for each in snapshot.config.listen],
+        )
+        self._swap_pools(snapshot)
+        proven_otherwise = _listeners_with_other_clients(former, snapshot)
+        for connection in list(self.connections):
+            connection.meet(snapshot, stays=connection.door.name not in proven_otherwise)
+
+    def _swap_pools(self, snapshot: Snapshot) -> None:
+        """Keep the pools of upstreams that are the same; the others finish what they have begun."""
+        former, self.pools = self.pools, {}
+        for name, spec in snapshot.upstreams.items():
+            pool = former.get(name)
+            if pool is not None and pool.spec is spec:
+                self.pools[name] = former.pop(name)
+            else:
+                self.pools[name] = UpstreamPool(spec, self.loop, self.deadlines, self._notice)
+        self._leaving = [pool for pool in self._leaving if pool.is_used]
+        for pool in former.values():
+            pool.close()
+            self._leaving.append(pool)
 
     def pool(self, spec: UpstreamSpec) -> UpstreamPool:
-        """Return the pool of an upstream; a changed upstream gets a new one."""
+        """Return the pool of an upstream, which may be one of a former Snapshot."""
         pool = self.pools.get(spec.name)
-        if pool is None or pool.spec is not spec:
-            if pool is not None:
-                pool.close()
-            pool = self.pools[spec.name] = UpstreamPool(spec, self.loop, self.deadlines)
+        return pool if pool is not None and pool.spec is spec else self._former_pool(spec)
+
+    def _former_pool(self, spec: UpstreamSpec) -> UpstreamPool:
+        """Return a pool for a request that began before a reload: it keeps no connection for another one."""
+        for pool in self._leaving:
+            if pool.spec is spec:
+                return pool
+        pool = UpstreamPool(spec, self.loop, self.deadlines, self._notice)
+        pool.close()
+        self._leaving.append(pool)
         return pool
+
+    def close_pools(self) -> None:
+        """Let no pool keep a connection that nobody uses, nor check its targets."""
+        for pool in self.pools.values():
+            pool.close()
+
+    def is_needed(self, snapshot: Snapshot) -> bool:
+        """Say whether a request under way may still want one of the gateway's own routes of this Snapshot."""
+        relays = [connection.relay for connection in self.connections]
+        begun = [relay for relay in relays if relay is not None and relay.began and relay.snapshot is snapshot]
+        return any(relay.route is None or relay.route.is_own for relay in begun)
 
     def http_date(self) -> bytes:
         """Return the `Date` line of this second."""
@@ -82,15 +139,32 @@ class DataPlane:
         return sum(connection.is_tunnel for connection in self.connections)
 
     def connected(self, connection: "ClientConnection") -> bool:
-        """Count a new connection in. Returns False when there are too many."""
+        """Count a new connection in, and make room for it. Returns False when it must be refused."""
         self.connections.add(connection)
         self.connections_total += 1
         self.empty.clear()
         self.deadlines.watch(connection)
-        return len(self.connections) <= self.limits.connections
+        handshake, connection.handshake = connection.handshake, None
+        if handshake is None:
+            return self.hall.enter(connection)
+        self.handshakes.discard(handshake)  # and its place goes to the connection
+        return True
+
+    def shaking(self, handshake: Waiting) -> bool:
+        """Count a TLS handshake in, and make room for it. Returns False when it must be refused."""
+        self.handshakes.add(handshake)
+        return self.hall.enter(handshake)
+
+    def shaken(self, handshake: Waiting) -> None:
+        """Count out a handshake that came to nothing."""
+        self.handshakes.discard(handshake)
+        self.hall.leave(handshake)
 
     def disconnected(self, connection: "ClientConnection") -> None:
+        if connection not in self.connections:
+            return
         self.connections.discard(connection)
+        self.hall.leave(connection)
         if not self.connections:
             self.empty.set()
         self.deadlines.forget(connection)
@@ -102,3 +176,13 @@ class DataPlane:
     def report_bug(self, place: str, error: BaseException | None) -> None:
         """Something happened that is nobody's refusal."""
         self._recorder.bug(place, error)
+
+
+def _listeners_with_other_clients(former: Snapshot, snapshot: Snapshot) -> set[str]:
+    """Return the listeners that ask for client certificates of other authorities than before, or begin to ask."""
+    before = {address: tls.clients for address, tls in former.listener_tls.items()}
+    return {
+        str(address)
+        for address, tls in snapshot.listener_tls.items()
+        if address in before and before[address] != tls.clients and tls.clients is not None
+    }

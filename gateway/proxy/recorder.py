@@ -10,6 +10,7 @@ from gateway.telemetry.access_log import AccessEntry, AccessLog
 from gateway.telemetry.log import Log
 from gateway.telemetry.metrics import Metrics
 
+_GONE = frozenset({"client_gone", "slow_reader"})
 _END_OF_PATH = re.compile(rb"[?#]")
 
 
@@ -24,7 +25,7 @@ class RequestRecorder:
     def request(self, relay: Relay, now: float) -> None:
         """Record a request that ended at `now` (monotonic time)."""
         reason = _reason(relay)
-        status = 499 if reason == "client_gone" else relay.status
+        status = 499 if reason in _GONE else relay.status
         total = now - relay.started_at
         added = relay.added or None
         upstream = relay.answered_at - relay.sent_at if relay.sent_at and relay.answered_at else None
@@ -33,6 +34,10 @@ class RequestRecorder:
         )
         if self._access_log.wants(status, reason):
             self._access_log.write(_entry(relay, status, reason, total, added, upstream))
+
+    def cut(self, reason: str, number: int) -> None:
+        """Log that connections were closed at a limit, without a request that could be recorded."""
+        self._log.warning("client_cut", reason=reason, connections=number)
 
     def bug(self, place: str, error: BaseException | None) -> None:
         """Log an exception that is nobody's refusal."""

@@ -5,7 +5,7 @@ answer. It ends exactly once, in `_finish`, whatever happens: answered, refused,
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, ParamSpec, assert_never
@@ -36,6 +36,7 @@ from gateway.proxy.heads import (
     status_line,
 )
 from gateway.proxy.issued import issued_headers, with_issued
+from gateway.proxy.pace import Pace
 from gateway.proxy.pool import UpstreamPool
 from gateway.proxy.tunnel import Tunnel
 from gateway.proxy.upstream import UpstreamConnection
@@ -48,6 +49,10 @@ P = ParamSpec("P")
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """RFC 9110 §9.2.2."""
 _LAST_CHUNK = b"0\r\n\r\n"
+_MANY = 64
+"""Pieces of a body that may wait by themselves: each takes more memory than its bytes."""
+_STREAMS = (b"text/event-stream", b"multipart/x-mixed-replace")
+"""Media types of answers that go on until a side closes."""
 _UNBOUNDED = (Framing.CHUNKED, Framing.CLOSE)
 
 
@@ -78,8 +83,11 @@ class Relay:
 
     _answer_framing = Framing.NONE
     _answer_closes = False
+    _endless: Sequence[Header] = ()
+    """The headers of an answer without announced length."""
     _body_sent = False
     _gathers = False
+    _pace: Pace | None = None
     _is_waiting = False
     _retried = False
     _ended = False
@@ -114,6 +122,7 @@ class Relay:
         """Decide and act. Called when all earlier requests of the connection are answered."""
         self.began = True
         plane = self._client.plane
+        self._client.door.requests += 1
         self.started_at = self.started_at or monotonic()
         self.snapshot = plane.snapshot
         self.request_id = self.snapshot.forwarding.request_id(self.request, plane.fresh_request_id())
@@ -122,6 +131,8 @@ class Relay:
     def _decide(self) -> None:
         if self.error is not None:
             raise self.error
+        if self._client.door.is_bounded:
+            self._client.door.check()
         self._act(self.snapshot.gatekeeper.decide(self.request))
 
     def _guarded(self, step: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
@@ -172,7 +183,7 @@ class Relay:
         if route.is_own and not self.request_complete:
             self._gather()
         else:
-            self._borrow(fresh=False)
+            self._borrow()
 
     def _gather(self) -> None:
         """Wait for the whole body: the gateway's own routes are open to strangers, who must not hold connections."""
@@ -181,16 +192,18 @@ class Relay:
             self._client.send(status_line(100) + b"\r\n")
             self._client.flush()
 
-    def _borrow(self, *, fresh: bool) -> None:
+    def _borrow(self) -> None:
         assert self._pool is not None
-        if fresh:
-            self._pool.retries += 1
-        connection = self._pool.take(self, fresh=fresh)
+        connection = self._pool.take(self)
         self._is_waiting = connection is None
         if connection is not None:
             self._send(connection)
         elif not self.request_complete:
             self._client.hold("connecting")
+
+    def _borrow_again(self, failed: UpstreamConnection) -> None:
+        self._retried = self._is_waiting = True
+        failed.pool.take_again(self, failed)
 
     def upstream_ready(self, connection: UpstreamConnection) -> None:
         """A connection was lent: send what there is of the request."""
@@ -231,23 +244,43 @@ class Relay:
             self.refuse(OversizedBody(f"more than {self.route.body_bytes} bytes"))
             return
         piece = b"%x\r\n%b\r\n" % (len(data), data) if self.framing is Framing.CHUNKED else data
-        if self._upstream is not None:
-            self._body_sent = True
-            self._upstream.write(piece)
-        else:
-            self._chunks.append(piece)
-            if self._is_waiting:
-                self._client.hold("connecting")
+        self._chunks.append(piece)
+        if self._is_waiting:
+            self._client.hold("connecting")
+
+    def body_pauses(self) -> None:
+        """What has arrived goes on together: chunks may be tiny."""
+        chunks = self._chunks
+        if chunks and (self._upstream is not None or len(chunks) > _MANY):
+            self._chunks = []
+            piece = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            if self._upstream is not None:
+                self._body_sent = True
+                self._upstream.write(piece)
+            else:
+                self._chunks.append(piece)
 
     def body_end(self) -> None:
         """The request is complete."""
         self.request_complete = True
         if self._upstream is not None:
             if self.framing is Framing.CHUNKED:
-                self._upstream.write(_LAST_CHUNK)
+                self._chunks.append(_LAST_CHUNK)
+            self.body_pauses()
             self._upstream.request_sent()
         elif self._gathers and not self._ended:
-            self._guarded(self._borrow, fresh=False)
+            self._guarded(self._borrow)
+
+    def is_fast_enough(self, now: float, rate: int, patience: float, *, counts: bool) -> bool:
+        """Say whether the body arrives as fast as it must. Asked now and then while it is incomplete."""
+        if self._pace is None:
+            self._pace = Pace(self.started_at or now, 0)
+        return self._pace.look(self.request_bytes, now, rate, counts=counts) <= patience
+
+    @property
+    def slow_since(self) -> float:
+        """Since when the body has been too slow, on the whole (monotonic time), or `inf`."""
+        return self._pace.slow_since if self._pace is not None and self._pace.behind else inf
 
     def fail(self, error: Refusal) -> None:
         """The request will never be complete: it is malformed, or too slow."""
@@ -270,14 +303,19 @@ class Relay:
     def answer_head(self, status: int, version: str, headers: list[Header]) -> AnswerHead:
         """The head of the answer. A body without announced end is chunked for HTTP/1.1 clients: they see a cut."""
         client = self._client
-        cors = self.route.cors if self.route is not None else None
+        route = self.route
+        cors = route.cors if route is not None else None
         marks_cors = cors is not None and cors.answers_preflight
-        head = client.plane.answer_heads.read(status, version, headers, is_head=self.is_head, marks_cors=marks_cors)
+        is_own = route is not None and route.is_own
+        head = client.plane.answer_heads.read(
+            status, version, headers, is_head=self.is_head, marks_cors=marks_cors, is_own=is_own
+        )
         self.status = status
         self.answered_at = monotonic()
         is_old = self.request.version == "1.0"
         self._answer_framing = head.framing
         if head.framing in _UNBOUNDED:
+            self._endless = headers
             self._answer_framing = Framing.CLOSE if is_old else Framing.CHUNKED
             if self.principal is not None:
                 self.deadline = self._token_ends_at()
@@ -329,26 +367,24 @@ class Relay:
         self._is_waiting = False
         if self._ended:
             return
-        if self._may_retry(error, connection):
-            self._retried = True
-            self._guarded(self._borrow, fresh=True)
+        if connection is not None and self._may_retry(error, connection):
+            self._guarded(self._borrow_again, connection)
         elif self.status:
             self.error = error
             self._end_broken()
         else:
             self.refuse(error)
 
-    def _may_retry(self, error: Refusal, connection: UpstreamConnection | None) -> bool:
-        """Once more, on a new connection, if a pooled one was closed before it saw the request (RFC 9112 §9.3.1)."""
+    def _may_retry(self, error: Refusal, connection: UpstreamConnection) -> bool:
+        """Once more, if a connection was closed without a byte of an answer to what may be asked twice."""
         return (
             isinstance(error, UpstreamClosed)
-            and connection is not None
-            and connection.served > 0
+            and connection.is_unanswered
             and not self._retried
-            and not self.status
             and not self._body_sent
             and self.request_complete
             and self.request.method in _IDEMPOTENT
+            and connection.pool.may_retry(connection)
         )
 
     # --- backpressure
@@ -408,6 +444,25 @@ class Relay:
         else:
             self.refuse(error)
 
+    @property
+    def is_endless(self) -> bool:
+        """Whether nobody knows when this ends: an upgraded connection, or an answer without announced length."""
+        return self.tunnel is not None or self._answer_framing in _UNBOUNDED
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether this goes on for as long as both sides like: an upgraded connection, or a stream of events."""
+        kinds = (value for name, value in self._endless if name.lower() == b"content-type")
+        return self.tunnel is not None or next(kinds, b"").partition(b";")[0].strip().lower() in _STREAMS
+
+    def end_stream(self, error: Refusal) -> None:
+        """End it between two pieces. A client of HTTP/1.1 sees that no end was announced."""
+        if self.tunnel is not None:
+            self.tunnel.end(error)
+        else:
+            self.error = error
+            self._end(closes=True)
+
     def refuse(self, error: Refusal) -> None:
         """Answer with the public face of a refusal; if the answer has begun, cut it."""
         if self._ended:
@@ -443,11 +498,11 @@ class Relay:
         fits = self.framing is Framing.LENGTH and self.length <= self._client.DISCARDED_BYTES
         return fits and not expects_continue(self.request)
 
-    def client_gone(self) -> None:
-        """The client closed the connection."""
+    def client_gone(self, error: ClientGone) -> None:
+        """The client closed the connection, or had to be cut."""
         if self._ended:
             return
-        self.error = ClientGone("the client closed the connection")
+        self.error = error
         self._leave()
         self._finish()
 
@@ -479,6 +534,7 @@ class Relay:
 
     def _finish(self) -> None:
         self._ended = True
+        self._client.door.requests -= 1
         if self.deadline != inf:
             self._client.plane.deadlines.forget(self)
         self._client.plane.record(self)

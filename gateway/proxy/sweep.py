@@ -1,9 +1,11 @@
 """Ends what is under way for callers who may not go on: their token was revoked, or nobody can know whether it was.
 
 It is watched by the coarse clock, and so has its turn four times a second. It goes through the connections only when
-something was revoked since, or while the news is too old for some route.
+something was revoked since, or while the news is too old for some route: one of the Snapshot in force, or of a former
+one by which something is still under way.
 """
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from gateway.model.errors import Refusal
@@ -23,6 +25,11 @@ class Sweep:
     def __init__(self, plane: "DataPlane") -> None:
         self._plane = plane
         self._version = -1
+        self._least_staleness = inf
+
+    def remember(self, least_staleness: float) -> None:
+        """Mind routes for which news may be so old. They are forgotten when a sweep finds nothing of theirs."""
+        self._least_staleness = min(self._least_staleness, least_staleness)
 
     def deadline_passed(self, now: float) -> None:
         """Look whether a sweep is due."""
@@ -30,14 +37,17 @@ class Sweep:
         if view is None:
             return
         version = view.version
-        if version != self._version or view.staleness() > self._plane.snapshot.routes.least_staleness:
+        if version != self._version or view.staleness() > self._least_staleness:
             self._version = version
             self._sweep()
 
     def _sweep(self) -> None:
+        self._least_staleness = self._plane.snapshot.routes.least_staleness
         for connection in list(self._plane.connections):
             relay = connection.relay
             try:
+                if relay is not None and relay.allow is not None:
+                    self.remember(relay.snapshot.routes.least_staleness)
                 if relay is not None and (refusal := _refusal(relay)) is not None:
                     relay.cut(refusal)
             except Exception as error:  # noqa: BLE001 - fail closed, and let no bug in one save the others

@@ -59,17 +59,23 @@ class Tunnel:
     def client_writable(self) -> None:
         self._upstream.resume_reading()
 
-    def client_gone(self) -> None:
-        """The client closed its side: what it said last still reaches the upstream."""
+    def client_gone(self, error: Refusal | None = None) -> None:
+        """The client closed its side, or had to be cut: what it said last still reaches the upstream."""
         if not self._is_closed:
             self._upstream.close_after_flush()
-            self._close(None)
+            self._close(error)
 
     def upstream_gone(self) -> None:
         """The upstream closed its side, or the deadline passed."""
         if not self._is_closed:
             is_expired = monotonic() >= self._token_ends_at
             self._close(ExpiredToken("the token of the tunnel ran out") if is_expired else None)
+
+    def end(self, error: Refusal) -> None:
+        """Close both sides when they have what was said last."""
+        if not self._is_closed:
+            self._upstream.close_after_flush()
+            self._close(error)
 
     def cut(self, error: Refusal) -> None:
         """Close both sides at once."""

@@ -16,7 +16,8 @@ from gateway.model.request import Header
 from gateway.proxy.heads import AnswerHead, Framing
 
 if TYPE_CHECKING:
-    from gateway.proxy.pool import PooledTarget, UpstreamPool
+    from gateway.proxy.pool import UpstreamPool
+    from gateway.proxy.targets import PooledTarget
 
 _HEAD_BYTES = 64 * 1024
 """The largest answer head."""
@@ -32,6 +33,7 @@ class Borrower(Protocol):
     is_head: bool
     upgrade: bytes | None
     request_complete: bool
+    sent_at: float
     first_byte_timeout: float
     idle_timeout: float
 
@@ -95,6 +97,9 @@ class UpstreamConnection(asyncio.Protocol):
         self._lost = True
         self.pool.deadlines.forget(self)
         relay, self.relay = self.relay, None
+        closed = UpstreamClosed("the upstream closed the connection before its answer was complete")
+        if relay is not None and self.tunnel is None and not self.answer_began:
+            self._report(relay, closed)
         self.pool.gone(self)
         if self.tunnel is not None:
             self.tunnel.upstream_gone()
@@ -103,9 +108,12 @@ class UpstreamConnection(asyncio.Protocol):
         elif self.answer_began and self._framing is Framing.CLOSE and error is None and not self._doubtful:
             relay.answer_end()
         else:
-            relay.upstream_failed(
-                UpstreamClosed("the upstream closed the connection before its answer was complete"), self
-            )
+            relay.upstream_failed(closed, self)
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether not a byte came in answer to the request."""
+        return not self.answer_began and self._head_bytes == 0
 
     def eof_received(self) -> bool:
         return False
@@ -226,9 +234,19 @@ class UpstreamConnection(asyncio.Protocol):
             self.deadline = monotonic() + self.relay.idle_timeout
 
     def _fail(self, relay: Borrower, error: Refusal) -> None:
+        if not self.answer_began:
+            self._report(relay, error)
         self.relay = None
         self.abort()
         relay.upstream_failed(error, self)
+
+    def _report(self, relay: Borrower, error: Refusal) -> None:
+        """Tell the pool of a request without an answer, if that is the target's fault.
+
+        A connection that had been idle may be closed at any time, and an upload that comes too slowly is its client's.
+        """
+        if not isinstance(error, UpstreamClosed) or (relay.request_complete and self.served == 0):
+            self.pool.lost(self, relay, error)
 
     def _finish(self, relay: Borrower) -> None:
         """The answer is complete: give the connection back or close it, then tell the relay."""
@@ -256,6 +274,8 @@ class UpstreamConnection(asyncio.Protocol):
         if self._status != 101 or relay.upgrade is None:
             self._fail(relay, UpstreamMalformed("the upstream switched protocols without being asked"))
             return
+        if self.target.is_watched:
+            self.pool.trouble.answered(self.target, 101, relay.sent_at)
         self.tunnel = relay.switched(self._headers)
         if rest:
             self.tunnel.from_upstream(rest)
@@ -269,7 +289,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.answer_began:  # what comes later is a trailer, or an answer that nobody asked for
-            self._headers.append((name, value))
+            # llhttp leaves spaces and tabs. The tabs stay: for it, `chunked` and a tab is another coding.
+            self._headers.append((name, value.rstrip(b" ")))
 
     def on_headers_complete(self) -> None:
         relay = self.relay
@@ -285,6 +306,9 @@ class UpstreamConnection(asyncio.Protocol):
             if self._interim > _INTERIM_ANSWERS:
                 raise UpstreamMalformed("too many interim answers")
             return
+        target = self.target
+        if status >= 500 or target.is_watched:
+            self.pool.trouble.answered(target, status, relay.sent_at)
         self._framing, self._closes, _ = relay.answer_head(status, version, self._headers)
         self.answer_began = True
         if relay.is_head:

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from gateway.model.revocation import Revocation
 from gateway.model.session import Session
+from gateway.state.rate_counts import RateCounts
 from gateway.state.revocations import RevocationView
 
 
@@ -107,11 +108,15 @@ class RevocationFeed(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The state of one process: its handles on what all processes share, and its own view of the revocations."""
+    """The state of one process: its handles on what all processes share, and its own view of the revocations.
+
+    `rates` is None where counts of rate limits are not shared.
+    """
 
     store: SessionStore
     feed: RevocationFeed
     view: RevocationView
+    rates: RateCounts | None = None
 
 
 def shard_of_subject(subject: str, shards: int) -> int:

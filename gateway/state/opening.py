@@ -9,6 +9,7 @@ from gateway.model.clock import Clock, unix_now
 from gateway.model.notice import Notice
 from gateway.model.settings import FilePath, Seconds, Settings
 from gateway.state.base import RevocationFeed, SessionStore, State
+from gateway.state.rate_counts import RateCounts
 from gateway.state.revocations import RevocationView
 from gateway.state.store_url import StoreUrl, read_url
 
@@ -113,23 +114,23 @@ def open_state(
     """
     place = settings.place
     make = _sqlite if place.kind == "sqlite" else _redis
-    store, feed = make(settings, place, directory, notice, clock)
-    return State(store, feed, RevocationView(clock=clock))
+    store, feed, rates = make(settings, place, directory, notice, clock)
+    return State(store, feed, RevocationView(clock=clock), rates)
 
 
 def _sqlite(
     settings: StateSettings, place: StoreUrl, directory: Path, notice: Notice, clock: Clock
-) -> tuple[SessionStore, RevocationFeed]:
+) -> tuple[SessionStore, RevocationFeed, RateCounts | None]:
     from gateway.state.sqlite import SqliteFeed, SqliteStore
     from gateway.state.sqlite_file import SqliteFile
 
     file = SqliteFile(directory / place.path, clock, deadline=settings.timeout or 2.0)
-    return SqliteStore(file), SqliteFeed(file)
+    return SqliteStore(file), SqliteFeed(file), None
 
 
 def _redis(
     settings: StateSettings, place: StoreUrl, directory: Path, notice: Notice, clock: Clock
-) -> tuple[SessionStore, RevocationFeed]:
+) -> tuple[SessionStore, RevocationFeed, RateCounts | None]:
     """Only who uses Redis waits for its library to load."""
     from gateway.state.redis import RedisLogin, RedisOptions, TlsFiles, redis_state
 

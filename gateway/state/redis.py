@@ -14,6 +14,7 @@ from gateway.state.redis_feed import RedisFeed
 from gateway.state.redis_link import Link
 from gateway.state.redis_node import Dialling
 from gateway.state.redis_places import Cluster, Place, SentinelGroup, Single
+from gateway.state.redis_rates import RedisRates
 from gateway.state.redis_store import RedisStore
 from gateway.state.store_url import StoreUrl
 
@@ -49,8 +50,11 @@ class RedisOptions:
     wait_replicas: int | Literal["auto"] = "auto"
 
 
-def redis_state(url: StoreUrl, options: RedisOptions, notice: Notice) -> tuple[RedisStore, RedisFeed]:
-    """Return a store and a feed, not opened yet. Raises BadStore for files of TLS that cannot be used."""
+def redis_state(url: StoreUrl, options: RedisOptions, notice: Notice) -> tuple[RedisStore, RedisFeed, RedisRates]:
+    """Return a store, a feed and counts of rate limits, not opened yet.
+
+    Raises BadStore for files of TLS that cannot be used.
+    """
     tls = _tls(options.tls) if url.is_tls else None
     link = Link(
         _place(url, options, tls),
@@ -60,7 +64,7 @@ def redis_state(url: StoreUrl, options: RedisOptions, notice: Notice) -> tuple[R
         wait_replicas=options.wait_replicas,
         notice=notice,
     )
-    return RedisStore(link), RedisFeed(link)
+    return RedisStore(link), RedisFeed(link), RedisRates(link)
 
 
 def _place(url: StoreUrl, options: RedisOptions, tls: ssl.SSLContext | None) -> Place:

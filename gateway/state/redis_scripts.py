@@ -40,6 +40,7 @@ COMMIT = Script("feed.lua", "commit.lua")
 PUBLISH = Script("feed.lua", "publish.lua")
 TAIL = Script("feed.lua", "tail.lua")
 SESSIONS = Script("sessions.lua")
+RATES = Script("rates.lua")
 
 
 async def send(ask: Ask, commands: Sequence[Command]) -> list[Reply]:

@@ -12,7 +12,8 @@ from json.encoder import encode_basestring_ascii as _string
 from typing import NamedTuple
 
 from gateway.telemetry.lines import LineWriter
-from gateway.telemetry.log import LogSettings, quoted, rfc3339
+from gateway.telemetry.log import quoted, rfc3339
+from gateway.telemetry.log_settings import LogSettings
 from gateway.telemetry.metrics import Reading
 
 _PASSED = ("allow", "allow_stale", "preflight")
@@ -67,14 +68,18 @@ class AccessLog:
     def __init__(
         self, settings: LogSettings, writer: LineWriter | None = None, chance: Callable[[], float] = random.random
     ) -> None:
-        self._is_on = settings.access
-        self._sample = settings.sample
         self._chance = chance
-        self._format = _Json().line if settings.format == "json" else _text_line
+        self.adapt(settings)
         self._writer = writer or LineWriter(STANDARD_OUTPUT)
         self.flush = self._writer.flush
         self.keep_flushing = self._writer.keep_flushing
         self.close = self._writer.close
+
+    def adapt(self, settings: LogSettings) -> None:
+        """Go by other settings from now on."""
+        self._is_on = settings.access
+        self._sample = settings.sample
+        self._format = _Json().line if settings.format == "json" else _text_line
 
     def wants(self, status: int, reason: str) -> bool:
         """Say whether a request is to be logged: a sample of those that went well, and all others."""

@@ -47,6 +47,11 @@ class Health:
         """Withdraw a reason, whether it holds or not."""
         self._blockers.pop(reason, None)
 
+    @property
+    def is_blocked(self) -> bool:
+        """Whether a reason not to be ready holds, a start or an end aside."""
+        return bool(self._blockers)
+
     def give_up(self, reason: str) -> None:
         """Ask to be restarted: something is broken that will not come back by itself."""
         self._fatal[reason] = None

@@ -2,8 +2,7 @@
 
 Secrets stay out because fields are named one by one by who logs; nothing is logged wholesale. Whatever a value
 contains, one event is one line of printable ASCII: line breaks, control characters and terminal escapes are escaped
-in both formats. Standard error is written to directly: events are few, and the last one before the end must not be
-lost in a queue.
+in both formats.
 """
 
 import json
@@ -11,46 +10,61 @@ import logging
 import re
 import sys
 import time
-from typing import Annotated, Any, Literal, TextIO
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol, TextIO
 
-from pydantic import Field
+from gateway.telemetry.lines import LineWriter
+from gateway.telemetry.metrics import Reading
 
-from gateway.model.settings import Settings
-
-LogFormat = Literal["json", "text"]
+STANDARD_ERROR = 2
 
 
-class LogSettings(Settings):
-    """Events for operators on standard error, and the access log on standard output."""
+class Style(Protocol):
+    """What an event looks like, and which ones there are. `LogSettings` is one."""
 
-    format: LogFormat = "json"
-    """`json`: one object a line. `text`: time, level and event, then `field=value`."""
+    @property
+    def format(self) -> str: ...
 
-    level: Literal["info", "warning", "error"] = "info"
-    """The least important events to write: `info` is what is expected, `error` means that a person should look.
-
-    Refused requests are not events; they are in the access log.
-    """
-
-    access: bool = True
-    """Write the access log: one line a request."""
-
-    sample: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """The share of requests in the access log: 1 is every one, 0.01 every hundredth.
-
-    Refusals and 5xx are always in it.
-    """
+    @property
+    def level(self) -> str: ...
 
 
 class Log:
     """Writes events. Never a token, cookie or claim other than the subject; a token is named by its `jti`."""
 
-    def __init__(self, settings: LogSettings, stream: TextIO | None = None) -> None:
-        self.handler = logging.StreamHandler(stream or sys.stderr)
+    def __init__(
+        self, style: Style, stream: TextIO | None = None, *, worker: int | None = None, is_shared: bool = False
+    ) -> None:
+        """`worker` is the number of this process among several, and then is in every event. `is_shared`: other
+        processes write to the same standard error."""
+        self.handler: logging.StreamHandler[Any] = logging.StreamHandler(stream or sys.stderr)
         """Writes any `logging` record in the same format: give it to the loggers of libraries that should be heard."""
-        self.handler.setFormatter(_Formatter(settings.format))
-        # Not from getLogger(): that one would be shared by the whole process, and configured by whoever comes last.
-        self._logger = logging.Logger("gateway", settings.level.upper())
+        self._bound = {} if worker is None else {"worker": worker}
+        self.adapt(style)
+        self._writer: LineWriter | None = None
+        self._is_shared = is_shared
+
+    def write_in_thread(self) -> None:
+        """From now on have a thread write to standard error: a reader who is stuck must not stop the event loop."""
+        self._writer = LineWriter(STANDARD_ERROR, is_shared=self._is_shared)
+        self.handler.setStream(self._writer)
+
+    def close(self) -> None:
+        """Wait a little until everything is written, and write directly from now on."""
+        if self._writer is not None:
+            self.handler.setStream(sys.stderr)
+            self._writer.close()
+
+    def dropped(self) -> Iterable[Reading]:
+        """Read `gateway_events_dropped_total`."""
+        return [((), 0 if self._writer is None else self._writer.dropped)]
+
+    def adapt(self, style: Style) -> None:
+        """Write in another style from now on."""
+        self.handler.setFormatter(_Formatter(style.format, self._bound))
+        # Not from getLogger(): that one would be shared by the whole process, and configured by whoever comes last. And
+        # a new one each time: a logger remembers for which levels it is enabled.
+        self._logger = logging.Logger("gateway", style.level.upper())
         self._logger.addHandler(self.handler)
 
     def info(self, event: str, /, **fields: Any) -> None:
@@ -67,13 +81,14 @@ class Log:
 
 
 class _Formatter(logging.Formatter):
-    def __init__(self, form: LogFormat) -> None:
+    def __init__(self, form: str, bound: Mapping[str, Any]) -> None:
         super().__init__()
         self._form = form
+        self._bound = dict(bound)
 
     def format(self, record: logging.LogRecord) -> str:
         event, fields = _event_of(record)
-        head = {"time": rfc3339(record.created), "level": record.levelname.lower(), "event": event}
+        head = {"time": rfc3339(record.created), "level": record.levelname.lower(), "event": event} | self._bound
         if self._form == "json":
             return json.dumps(head | fields | head, default=str)  # head comes first, and no field replaces it
         return " ".join([*map(quoted, head.values()), *(f"{name}={quoted(value)}" for name, value in fields.items())])

@@ -27,6 +27,7 @@ DurationReader = Callable[[], Iterable[tuple[tuple[str, ...], DurationTally]]]
 Durations = tuple[tuple[str, ...], tuple[float, ...], list[int], float]
 """Label values, bounds, counts per bucket, sum."""
 Kind = Literal["counter", "gauge", "histogram"]
+Merge = Literal["sum", "min", "max"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class Metric:
     kind: Kind
     help: str
     labels: tuple[str, ...] = ()
+    merge: Merge = "sum"
+    """What a gauge is for several workers together. Counters and histograms are summed."""
 
 
 METRICS = (
@@ -70,6 +73,13 @@ METRICS = (
     ),
     Metric("gateway_client_connections", "gauge", "Open connections of clients"),
     Metric("gateway_client_connections_accepted_total", "counter", "Connections accepted from clients"),
+    Metric(
+        "gateway_client_cut_total",
+        "counter",
+        "Connections closed at a limit without a request that could be refused, by reason",
+        ("reason",),
+    ),
+    Metric("gateway_client_requests", "gauge", "Requests being answered, tunnels included", ("listener",)),
     Metric("gateway_tunnels", "gauge", "Open upgraded connections, such as WebSockets"),
     Metric(
         "gateway_upstream_connections", "gauge", "Open connections to upstreams: idle or busy", ("upstream", "state")
@@ -80,7 +90,40 @@ METRICS = (
         "Attempts to connect to an upstream: ok, refused, timeout or failed",
         ("upstream", "result"),
     ),
-    Metric("gateway_upstream_retries_total", "counter", "Requests sent again on a fresh connection", ("upstream",)),
+    Metric(
+        "gateway_upstream_retries_total",
+        "counter",
+        "Retries: after a stale connection, an unanswered request, or when no connection could be made",
+        ("upstream", "kind"),
+    ),
+    Metric(
+        "gateway_upstream_retries_refused_total",
+        "counter",
+        "Retries that did not happen because the budget was used up",
+        ("upstream",),
+    ),
+    Metric(
+        "gateway_upstream_target_healthy",
+        "gauge",
+        "1 for a target that is healthy and not ejected, else 0",
+        ("upstream", "target"),
+        merge="min",
+    ),
+    Metric(
+        "gateway_upstream_ejections_total",
+        "counter",
+        "Times that a target was ejected because it failed requests",
+        ("upstream", "target"),
+    ),
+    Metric(
+        "gateway_upstream_circuit_open", "gauge", "1 while the circuit is open or half open", ("upstream",), merge="max"
+    ),
+    Metric(
+        "gateway_upstream_health_checks_total",
+        "counter",
+        "Health checks: ok, status (another than expected), timeout or failed",
+        ("upstream", "result"),
+    ),
     Metric("gateway_token_cache_entries", "gauge", "Verified tokens remembered", ("authenticator",)),
     Metric(
         "gateway_token_cache_total",
@@ -94,23 +137,46 @@ METRICS = (
         "Fetches of an issuer's key set: ok or failed",
         ("authenticator", "result"),
     ),
-    Metric("gateway_keys_age_seconds", "gauge", "Time since the key set in use was fetched", ("authenticator",)),
+    Metric(
+        "gateway_keys_age_seconds",
+        "gauge",
+        "Time since the key set in use was fetched",
+        ("authenticator",),
+        merge="max",
+    ),
     Metric(
         "gateway_config_last_reload_successful",
         "gauge",
         "1 if the last (re)load of the configuration succeeded, else 0",
+        merge="min",
     ),
     Metric(
         "gateway_config_last_reload_success_timestamp_seconds",
         "gauge",
         "Unix time of the last successful (re)load of the configuration",
+        merge="min",
     ),
+    Metric(
+        "gateway_config_reloads_total",
+        "counter",
+        "Reloads of the configuration: ok, failed (it has mistakes) or refused (it needs a restart)",
+        ("result",),
+    ),
+    Metric(
+        "gateway_certificate_expiry_timestamp_seconds",
+        "gauge",
+        "Unix time at which the certificate of a listener ends",
+        ("listener",),
+        merge="min",
+    ),
+    Metric("gateway_tasks", "gauge", "Tasks of the event loop"),
     Metric(
         "gateway_background_failures_total", "counter", "Background tasks that failed and were restarted", ("task",)
     ),
     Metric(
         "gateway_access_log_dropped_total", "counter", "Lines of the access log lost because nobody took them in time"
     ),
+    Metric("gateway_events_dropped_total", "counter", "Events lost because nobody took them in time"),
     Metric(
         "gateway_exchanges_total",
         "counter",
@@ -137,8 +203,9 @@ METRICS = (
         "gateway_revocation_staleness_seconds",
         "gauge",
         "Age of what is known of revocations; +Inf until the first snapshot",
+        merge="max",
     ),
-    Metric("gateway_revocations", "gauge", "Revocations in force, as this process knows them"),
+    Metric("gateway_revocations", "gauge", "Revocations in force, as this process knows them", merge="max"),
     Metric(
         "gateway_revocation_resyncs_total",
         "counter",
@@ -155,9 +222,38 @@ METRICS = (
     ),
     Metric("gateway_store_seconds", "histogram", "Time the store took for an operation", ("operation",)),
     Metric("gateway_store_errors_total", "counter", "Operations that the store failed", ("operation",)),
-    Metric("gateway_build_info", "gauge", "1; the version is in the label", ("version",)),
+    Metric("gateway_rate_limit_keys", "gauge", "Clients that are counted for rate limits"),
+    Metric(
+        "gateway_rate_limit_forgotten_total", "counter", "Counts of rate limits dropped because the table was full"
+    ),
+    Metric(
+        "gateway_rate_limit_exchanges_total",
+        "counter",
+        "Exchanges of counts with the other processes: ok or failed",
+        ("result",),
+    ),
+    Metric("gateway_workers", "gauge", "Worker processes: ready, unready (starting, too), draining", ("state",)),
+    Metric(
+        "gateway_worker_ends_total",
+        "counter",
+        "Worker processes that ended: drained, failed (by itself), killed (by a signal), frozen (killed here)",
+        ("how",),
+    ),
+    Metric("gateway_build_info", "gauge", "1; the version is in the label", ("version",), merge="max"),
 )
 """Every metric there is, besides the process metrics that each Prometheus client exports (`process_…`)."""
+
+PROCESS_METRICS = (
+    Metric("process_virtual_memory_bytes", "gauge", "Virtual memory size in bytes."),
+    Metric("process_resident_memory_bytes", "gauge", "Resident memory size in bytes."),
+    Metric(
+        "process_start_time_seconds", "gauge", "Start time of the process since unix epoch in seconds.", merge="min"
+    ),
+    Metric("process_cpu_seconds_total", "counter", "Total user and system CPU time spent in seconds."),
+    Metric("process_open_fds", "gauge", "Number of open file descriptors."),
+    Metric("process_max_fds", "gauge", "Maximum number of open file descriptors.", merge="min"),
+)
+"""What the process metrics are for several workers together."""
 
 
 class Metrics:
@@ -166,6 +262,7 @@ class Metrics:
     def __init__(self, version: str) -> None:
         self._reload_successful = False
         self._reload_success_at = 0.0
+        self._reloads = {"ok": 0, "failed": 0, "refused": 0}
         self._routes: dict[str, RouteTally] = {}
         self._readers: dict[str, Reader] = {}
         self._duration_readers: dict[str, DurationReader] = {}
@@ -180,13 +277,19 @@ class Metrics:
             tally = self._routes[name] = RouteTally()
         return tally
 
-    def reloaded(self, at: float) -> None:
+    def loaded(self, at: float) -> None:
         """Note that a configuration was put into use at this Unix time."""
         self._reload_successful = True
         self._reload_success_at = at
 
-    def reload_failed(self) -> None:
-        """Note that a configuration was rejected and the one before it stays."""
+    def reloaded(self, at: float) -> None:
+        """Note that a configuration has replaced another one at this Unix time."""
+        self._reloads["ok"] += 1
+        self.loaded(at)
+
+    def reload_failed(self, result: Literal["failed", "refused"] = "failed") -> None:
+        """Note that a configuration was rejected, or needs a restart, and the one before it stays."""
+        self._reloads[result] += 1
         self._reload_successful = False
 
     def observe(self, name: str, read: Reader) -> None:
@@ -241,6 +344,7 @@ class Metrics:
         )
         self.observe("gateway_config_last_reload_successful", lambda: [((), self._reload_successful)])
         self.observe("gateway_config_last_reload_success_timestamp_seconds", lambda: [((), self._reload_success_at)])
+        self.observe("gateway_config_reloads_total", lambda: [((name,), n) for name, n in self._reloads.items()])
         self.observe("gateway_build_info", lambda: [((version,), 1)])
 
     def _requests(self) -> Iterator[Reading]:
@@ -265,11 +369,12 @@ class Scrape(Collector):
         self,
         readings: Mapping[str, Sequence[Reading]],
         durations: Mapping[str, Sequence[Durations]],
-        process: Collector,
+        process: Collector | None = None,
     ) -> None:
-        self._readings = readings
-        self._durations = durations
-        self._process = process
+        """Without `process`, the process metrics are among the readings."""
+        self.readings = readings
+        self.durations = durations
+        self.process = process
 
     def render(self, accept: str | None) -> tuple[bytes, str]:
         """Return the exposition and its content type: about 4 µs a line, and 57 lines for a route that was used."""
@@ -286,11 +391,14 @@ class Scrape(Collector):
                 yield self._histogram(metric)
             else:
                 yield self._numbers(metric)
-        yield from self._process.collect()
+        if self.process is not None:
+            yield from self.process.collect()
+        else:
+            yield from map(self._numbers, PROCESS_METRICS)
 
     def _histogram(self, metric: Metric) -> Family:
         family = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
-        for labels, bounds, counts, total in self._durations.get(metric.name, ()):
+        for labels, bounds, counts, total in self.durations.get(metric.name, ()):
             names = [*map(str, bounds), "+Inf"]
             family.add_metric(labels, list(zip(names, accumulate(counts), strict=True)), total)
         return family
@@ -298,7 +406,7 @@ class Scrape(Collector):
     def _numbers(self, metric: Metric) -> Family:
         new = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
         family = new(metric.name, metric.help, labels=metric.labels)
-        for values, number in self._readings.get(metric.name, ()):
+        for values, number in self.readings.get(metric.name, ()):
             if len(values) != len(metric.labels):
                 raise ValueError(f"{metric.name} has the labels {metric.labels}, not {values}")
             family.add_metric(values, number)

@@ -116,6 +116,12 @@ class RemoteKeys:
         """The last good keys, however old."""
         return self._keys.keys
 
+    def inherit(self, other: "RemoteKeys") -> None:
+        """Begin with what another one knows, if its keys come from the same place and are read by the same rules."""
+        if (self._location, self._rules) == (other._location, other._rules):
+            self._keys, self.fetched_at = other._keys, other.fetched_at
+            self._tried_at, self._last_failed = other._tried_at, other._last_failed
+
     def lookup(self, kid: str | None, alg: str, now: float) -> tuple[Key, ...] | Pending:
         """Return the keys that may have signed such a token; Pending if a fetch may tell.
 

@@ -311,7 +311,7 @@ async def test_while_the_store_is_away_it_holds_here_and_the_answer_says_that_it
     served: SessionGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tokens = await served.log_in()
-    state = served.gateway._resources.state
+    state = served.gateway._upkeep.state
     assert state is not None
     await state.store.close()
     listing = await served.admin("GET", "/subjects/alice/sessions")
@@ -330,7 +330,7 @@ async def test_an_administrator_with_a_token_is_not_believed_while_news_of_revoc
     tmp_path: Path,
 ) -> None:
     async with session_gateway(tmp_path, revocation={"max_staleness": "1ms"}) as served:
-        state = served.gateway._resources.state
+        state = served.gateway._upkeep.state
         assert state is not None
         await state.store.close()
         await asyncio.sleep(0.01)

@@ -92,7 +92,7 @@ class GatewayProcess:
         return [line for line in lines if line.get("event") == name]
 
     def text(self) -> str:
-        return self.log.read_text()
+        return self.log.read_text() if self.log.is_file() else ""  # a pipe would never end
 
     def kill(self) -> None:
         """Kill it, as `kill -9` does."""

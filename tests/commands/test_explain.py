@@ -570,3 +570,24 @@ def test_discovered_keys_are_told_by_the_metadata_that_names_them() -> None:
 
 def test_our_own_keys_are_told_by_where_they_are() -> None:
     assert key_origin(IssuedSettings(type="issued")) == "the gateway's own key file"
+
+
+def test_rate_limits_are_shown_and_nothing_is_counted(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    limits = "rate_limits: [{by: client_address, requests: 1, per: 1m}, {by: subject, requests: 2, per: 1s, burst: 9}]\n"
+    config.write_text(CONFIG + limits)
+    for _ in range(3):
+        asked = Asked(config, capsys, "--url", ORDERS, "--token", token(), "--peer", "2001:db8::7")
+        assert asked.status == 0
+    assert asked.step("rate_limits", "client_address") == (
+        "note",
+        "1 in 60 s, 1 at once, in each process; asked before the token, for 2001:db8::/64; not counted here",
+    )
+    words = "2 in 1 s, 9 at once, in each process; asked when all else holds"
+    assert asked.step("rate_limits", "subject") == ("note", f"{words}; not counted here")
+    assert "Rate limits" in asked.text
+    maybe = Asked(config, capsys, "--url", "https://api.example/maybe/x")
+    assert maybe.step("rate_limits", "subject")[1] == f"{words}; nobody without a token; not counted here"
+    shared = "state: {url: redis://127.0.0.1}\nrate_limits: [{by: client_address, requests: 1, per: 1m, shared: true}]\n"
+    config.write_text(CONFIG + shared)
+    public = Asked(config, capsys, "--url", "https://api.example/public")
+    assert "over all processes" in public.step("rate_limits", "client_address")[1]

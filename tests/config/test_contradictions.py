@@ -159,6 +159,21 @@ def test_tls_settings_need_an_https_target() -> None:
     assert found(upstreams=upstream(targets=["http://a", "https://b"], tls=tls)) == {}
 
 
+def test_a_target_is_named_once() -> None:
+    assert found(upstreams=upstream(targets=["http://a", "https://a", "http://a:80"])) == {
+        "upstreams.orders.targets[2]": "http://a:80 is already targets[0]"
+    }
+
+
+def test_ejection_needs_another_target() -> None:
+    ejection = {"failures": 3}
+    assert found(upstreams=upstream(ejection=ejection)) == {
+        "upstreams.orders.ejection": "there is no other target, so ejection has no effect"
+    }
+    assert found(upstreams=upstream(ejection="never")) == {}
+    assert found(upstreams=upstream(targets=["http://a", "http://b"], ejection=ejection)) == {}
+
+
 @pytest.mark.parametrize("header", ["Host", "content-length", "Transfer-Encoding", "Connection", "Cookie", "Upgrade"])
 def test_smuggling_by_an_injected_header_is_refused(header: str) -> None:
     message = f"{header} cannot be injected; choose another header"

@@ -143,6 +143,13 @@ def test_what_a_trusted_proxy_says_is_kept_and_the_proxy_is_appended() -> None:
     }
 
 
+@pytest.mark.parametrize("name", ["X-Client-IP", "Client-IP", "True-Client-IP", "X-Cluster-Client-IP"])
+def test_other_headers_with_an_address_are_a_trusted_proxys_to_set(name: str) -> None:
+    assert told(f"{name}: 198.51.100.1")[name.title()] == "198.51.100.1"
+    assert told(f"{name}: 198.51.100.1", f"{name}: 198.51.100.2") == FROM_PROXY
+    assert told(f"{name}: 198.51.100.1", peer=CLIENT) == FROM_CLIENT
+
+
 def test_a_trusted_proxy_that_says_nothing_is_the_client() -> None:
     assert told() == FROM_PROXY
 

@@ -1,6 +1,9 @@
 import itertools
 import re
 from collections.abc import Iterable
+from contextlib import suppress
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
@@ -115,7 +118,10 @@ def test_a_client_may_take_back_a_header_of_its_own(lines: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "option",
-    ["authorization", "Cookie", "host", "Content-Length", "transfer-encoding", "Origin", "expect"],
+    [
+        *("authorization", "Cookie", "host", "Content-Length", "transfer-encoding", "Origin", "expect"),
+        *("Access-Control-Request-Method", "sec-fetch-site"),
+    ],
 )
 @pytest.mark.parametrize("before", [[], ["Connection: close"], ["Connection: keep-alive, x"]])
 def test_a_connection_header_that_changes_what_the_request_means_is_refused(before: list[str], option: str) -> None:
@@ -249,7 +255,7 @@ COOKIES = st.lists(st.sampled_from(["at=t0ken", "at=", "at", "AT=x", "a=1", "at2
 @given(COOKIES, st.sampled_from([PROTECTED, PUBLIC, route(sources=[HEADER], forward_token=True)]))
 def test_other_cookies_survive_in_order(pairs: list[str], on: Route) -> None:
     kept = forwarded(request("Cookie: " + ";".join(pairs)), on)
-    expected = [pair.strip() for pair in pairs or [""] if pair.partition("=")[0].strip() != "at"]
+    expected = [pair.strip() for pair in pairs or [""] if pair.partition("=")[0].strip().lower() != "at"]
     assert kept == ([f"Cookie: {'; '.join(expected)}"] if "; ".join(expected) else [])
 
 
@@ -257,6 +263,81 @@ def test_spellings_are_of_names_not_of_values() -> None:
     values = ["X-User-Id: 1", "at=a", "Bearer a"]
     lines = [f"X-{number}: {value}" for number, value in zip(itertools.count(), values, strict=False)]
     assert forwarded(request(*lines), PUBLIC) == lines
+
+
+WHITE = st.text(st.sampled_from("\t \xa0\x85\u2000\u3000\u2028"), max_size=2)
+
+
+def cookies_of_some_server(header: str) -> set[str]:
+    """Return the names that servers see that split at commas and spaces, strip Unicode white space, and fold case."""
+    pairs = [piece for pair in header.split(";") for piece in (pair, *re.split(r"[,\s]+", pair))]
+    names = {unquote(pair.lstrip("=").partition("=")[0]).strip().lower() for pair in pairs}
+    with suppress(CookieError):
+        names |= set(SimpleCookie(header))
+    return names | {name.partition("[")[0] for name in names}
+
+
+@given(st.data())
+def test_no_server_finds_a_token_cookie_in_what_is_forwarded(data: st.DataObject) -> None:
+    def spelling() -> str:
+        name = data.draw(st.sampled_from(["at", "AT", "At", "%61t", "a%74", "at[x]", "at[]"]))
+        return data.draw(WHITE) + name + data.draw(WHITE) + "=secret"
+
+    seps = st.sampled_from([";", "; ", ",", ", ", " ", ";\t", ";;", ";="])
+    pieces = [
+        spelling() if data.draw(st.booleans()) else data.draw(st.sampled_from(["a=1", "b", "c=d"])) for _ in range(4)
+    ]
+    value = "".join(piece + data.draw(seps) for piece in pieces)
+    asked = InboundRequest("GET", b"/", [(b"Cookie", value.encode())], request().peer)
+    for on in (PROTECTED, PUBLIC, route(sources=[HEADER], forward_token=True)):
+        for line in HeaderContract(OWNED, [s.credentials for s in SOURCES]).lines(asked, on):
+            kept = line.removeprefix(b"Cookie: ").removesuffix(b"\r\n").decode("utf-8")
+            assert "at" not in cookies_of_some_server(kept)
+            assert "secret" not in kept
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("a=1,2; b=x y", "a=1,2; b=x y"),
+        ("a=1, at=x; b", "b"),
+        ("a=at; b=, ; c= at2", "a=at; b=,; c= at2"),
+        ("at2=a; att=b; a-t=c; a_t=d", "at2=a; att=b; a-t=c; a_t=d"),
+    ],
+)
+def test_cookies_that_only_look_odd_are_kept(sent: str, kept: str) -> None:
+    assert forwarded(request(f"Cookie: {sent}"), PROTECTED) == [f"Cookie: {kept}"]
+
+
+def test_the_cookie_that_was_checked_passes_and_none_that_is_spelled_like_it() -> None:
+    asked = request("Cookie: at=good; AT=forged; x, at=forged; \xa0at=forged; b=1")
+    assert forwarded(asked, FORWARDING) == ["Cookie: at=good; b=1"]
+    assert forwarded(request("Cookie: at=good; at; b=1"), FORWARDING) == ["Cookie: at=good; b=1"]
+
+
+def test_names_of_cookies_that_clients_make_up_cannot_fill_the_memory() -> None:
+    kept = contract()
+    for number in range(5000):
+        assert forwarded(request(f"Cookie: c{number}=a"), PROTECTED, kept) == [f"Cookie: c{number}=a"]
+    assert len(kept._cookie_memo) <= 4096
+
+
+@pytest.mark.parametrize(
+    "value", ["\xa0Bearer a", "\x85bearer a", '"Bearer a"', ",Bearer a", "=bearer a", "- Bearer a"]
+)
+def test_a_bearer_token_behind_what_some_server_strips_is_one(value: str) -> None:
+    assert forwarded(request(f"Authorization: {value}"), PUBLIC) == []
+
+
+def test_a_token_among_subprotocols_is_one_in_whatever_case() -> None:
+    asked = request(*UPGRADE, "Sec-WebSocket-Protocol: chat, BEARER.a, Bearer.b , v2")
+    assert forwarded(asked, PROTECTED) == ["Sec-WebSocket-Protocol: chat, v2"]
+
+
+@pytest.mark.parametrize("name", ["X-Client-IP", "client_ip", "True-Client-IP", "X-Original-URI", "x-envoy-internal"])
+def test_what_steers_or_misleads_those_behind_is_not_a_strangers_to_say(name: str) -> None:
+    """CVE-2024-45806; servers and frameworks take the first three for the client's address."""
+    assert forwarded(request(f"{name}: x"), PUBLIC) == []
 
 
 # --- the gateway's own routes and cookies

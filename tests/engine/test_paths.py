@@ -422,6 +422,8 @@ def test_a_pattern_is_read_in_canonical_form(text: str, pattern: PathPattern, pr
         ("/{1}", "a parameter is a whole segment"),
         ("/a/../b", "can never match: the path holds a dot segment"),
         ("/a;b", "can never match: the path holds the character 0x3B"),
+        ("/a%5C/b", "can never match: the path holds an empty segment"),
+        ("/a%5C/**", "can never match: the path holds an empty segment"),
         ("/a b", "can never match"),
         ("/%zz", "can never match"),
         ("/%252e", "can never match: the path is percent-encoded twice"),

@@ -159,6 +159,15 @@ def test_a_template_without_all_its_claims_is_absent(claims: dict[str, Any]) -> 
     assert edited({"header": "X-User", "template": "{a}-{b}"}, principal(claims)) == []
 
 
+@given(TEXT, TEXT)
+def test_no_claim_can_be_taken_for_a_part_of_the_template(org: str, name: str) -> None:
+    """A name that a user may choose, such as `b/admin`, must not make another `org` of it."""
+    [(_, value)] = edited({"header": "X-User", "template": "{org}/-{name}"}, principal({"org": org, "name": name}))
+    assert SAFE.fullmatch(value)
+    assert [unquote(part) for part in value.split("/-")] == [org, name]
+    assert value.count("/") == value.count("-") == 1
+
+
 def test_a_claim_in_a_template_is_not_a_template() -> None:
     caller = principal({"a": "{b}", "b": "secret"})
     assert edited({"header": "X-User", "template": "{a}{a}-{b}"}, caller) == [("X-User", "{b}{b}-secret")]

@@ -5,6 +5,7 @@ import pytest
 
 from gateway.model import errors
 from gateway.model.errors import (
+    CircuitOpen,
     Forbidden,
     InsufficientAuthentication,
     InsufficientScope,
@@ -12,6 +13,7 @@ from gateway.model.errors import (
     InvalidToken,
     KeysUnavailable,
     OriginNotAllowed,
+    RateLimited,
     Refusal,
     StillValid,
     TooManyAttempts,
@@ -35,7 +37,7 @@ CONCRETE = [refusal for refusal in refusals() if refusal not in ABSTRACT]
 
 def example(refusal: type[Refusal], message: str) -> Refusal:
     """Return an instance, with whatever else it needs."""
-    if issubclass(refusal, StillValid | TooManyAttempts):
+    if issubclass(refusal, CircuitOpen | RateLimited | StillValid | TooManyAttempts):
         return refusal(message, retry_after=7)
     if issubclass(refusal, TooManySessions):
         return refusal(message, sessions=3)

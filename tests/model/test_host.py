@@ -54,6 +54,8 @@ def test_a_host_has_one_canonical_form(sent: bytes, host: Host) -> None:
         b"2001:db8::1",
         b"[2001:db8::1",
         b"[:::::]",
+        b"[::1].",
+        b"[::1].:80",
         b"[fe80::1%25eth0]",
         b"[1.2.3.4]",
         b"a" * 254,

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession, UnixConnector, web
 
+from gateway.ops import listen
 from gateway.ops.app import ops_application
 from gateway.ops.listen import serve
 from gateway.telemetry.health import Health
@@ -99,3 +100,58 @@ async def test_a_scrape_leaves_no_line_in_the_log(runner: web.AppRunner, caplog:
 async def test_a_body_that_never_comes_holds_no_connection(runner: web.AppRunner) -> None:
     answer = await answer_to(runner, b"POST /metrics HTTP/1.1\r\nHost: ops\r\nContent-Length: 1000000\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 405 Method Not Allowed\r\n")
+
+
+async def test_a_head_in_drops_holds_no_connection(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(listen._LIMITS, "keepalive_timeout", 0.5)
+    runner = await serve(ops_application(metrics, Health()), ("127.0.0.1", 0))
+    reader, writer = await asyncio.open_connection(*runner.addresses[0])
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: ops\r\n\r\nGET /healthz HTTP/1.1\r\nHost: ops\r\n")
+    async with asyncio.timeout(20):
+        while not reader.at_eof():
+            if not writer.is_closing():
+                writer.write(b"X: y\r\n")
+            try:
+                async with asyncio.timeout(0.1):
+                    await reader.read(4096)
+            except TimeoutError:
+                pass
+            except ConnectionError:
+                break
+    writer.transport.abort()
+    await runner.cleanup()
+
+
+async def test_who_does_not_take_an_answer_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listen, "_READING_SECONDS", 0.2)
+    app = web.Application()
+
+    async def show(_: web.Request) -> web.Response:
+        return web.Response(body=b"x" * 50_000_000)
+
+    app.add_routes([web.get("/", show)])
+    runner = await serve(app, ("127.0.0.1", 0))
+    _, writer = await asyncio.open_connection(*runner.addresses[0], limit=1024)
+    writer.write(b"GET / HTTP/1.1\r\nHost: ops\r\n\r\n")
+    assert runner.server is not None
+    async with asyncio.timeout(20):
+        while not runner.server.connections:
+            await asyncio.sleep(0.01)
+        while runner.server.connections:
+            await asyncio.sleep(0.01)
+    writer.transport.abort()
+    await runner.cleanup()
+
+
+async def test_so_many_connections_and_no_more(metrics: Metrics) -> None:
+    runner = await serve(ops_application(metrics, Health()), ("127.0.0.1", 0), connections=2)
+    opened = [await asyncio.open_connection(*runner.addresses[0]) for _ in range(3)]
+    opened[2][1].write(b"GET /healthz HTTP/1.1\r\nHost: ops\r\n\r\n")
+    with pytest.raises(ConnectionError):
+        assert await opened[2][0].read() == b""
+        raise ConnectionError
+    opened[0][1].write(b"GET /healthz HTTP/1.1\r\nHost: ops\r\n\r\n")
+    assert (await opened[0][0].readline()).startswith(b"HTTP/1.1 200")
+    for _, writer in opened:
+        writer.transport.abort()
+    await runner.cleanup()

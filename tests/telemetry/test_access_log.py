@@ -6,7 +6,7 @@ import pytest
 
 from gateway.telemetry.access_log import AccessEntry, AccessLog
 from gateway.telemetry.lines import LineWriter
-from gateway.telemetry.log import LogFormat, LogSettings
+from gateway.telemetry.log_settings import LogFormat, LogSettings
 
 ALLOWED = AccessEntry(
     time=1_767_182_400.25,

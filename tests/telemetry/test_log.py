@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from gateway.telemetry.log import Log, LogFormat, LogSettings, quoted, rfc3339
+from gateway.telemetry.log import Log, quoted, rfc3339
+from gateway.telemetry.log_settings import LogFormat, LogSettings
 
 
 class Written:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from gateway.model.session import THEFT, CutOff, EndReason, Exchanged, Opened, SessionOver
-from gateway.telemetry.log import Log, LogSettings
+from gateway.telemetry.log import Log
+from gateway.telemetry.log_settings import LogSettings
 from gateway.telemetry.session_tally import SessionTally
 from tests.own_tokens import SID, a_session
 

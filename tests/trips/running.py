@@ -50,7 +50,7 @@ class Running:
     def pool(self, name: str = "app") -> dict[str, int]:
         """Return the numbers of busy and idle connections to an upstream."""
         pool = self.gateway.plane.pools.get(name)
-        targets = pool.targets if pool is not None else []
+        targets = pool.targets.all if pool is not None else ()
         return {"busy": sum(target.busy for target in targets), "idle": sum(len(target.idle) for target in targets)}
 
 

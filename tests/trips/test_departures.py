@@ -158,7 +158,7 @@ async def test_while_connecting(tmp_path: Path, leave: Leave, data: bytes) -> No
     with full_backlog() as port:
         async with running(tmp_path, "", f"http://127.0.0.1:{port}") as gateway, connected(gateway.port) as client:
             await client.send(data)
-            await eventually(lambda: gateway.gateway.plane.pools)
+            await eventually(lambda: gateway.pool()["busy"])
             leave(client)
             await let_go(gateway)
 

@@ -305,6 +305,38 @@ async def test_several_set_cookies_stay_apart(tmp_path: Path) -> None:
         assert (await client.ask(get("/open/x"))).all("Set-Cookie") == ["a=1", "b=2"]
 
 
+async def test_white_space_after_a_value_is_not_part_of_it(tmp_path: Path) -> None:
+    """RFC 9110 §5.5. llhttp only takes away what stands before."""
+    answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked \r\nX-A: b  \r\n\r\n" + chunked(b"hi")
+    async with (
+        upstream(answering(answer)) as app,
+        running(tmp_path, "", app.url) as gateway,
+        connected(gateway.port) as client,
+    ):
+        headers = (
+            b"Host: api.example \r\nContent-Length: 5\t \r\nX-A:\t b \t\r\nAuthorization: Bearer " + token().encode()
+        )
+        received = await client.ask(b"POST /api/x HTTP/1.1\r\n" + headers + b"\t\r\n\r\nhello")
+        assert (received.status, received.body, received.all("X-A")) == (200, b"hi", ["b"])
+        [sent] = app.requests
+        assert (sent.all("Host"), sent.all("Content-Length"), sent.all("X-A")) == (["api.example"], ["5"], ["b"])
+        assert sent.body == b"hello"
+
+
+@pytest.mark.parametrize("space", [b"\t", b" \t", b"\t "])
+async def test_a_coding_that_the_parser_does_not_know_for_chunked_is_not_taken_for_it(
+    tmp_path: Path, space: bytes
+) -> None:
+    """llhttp reads such an answer to the end of the connection, with the sizes of its chunks as content."""
+    answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked" + space + b"\r\n\r\n" + chunked(b"hi")
+    async with (
+        upstream(answering(answer)) as app,
+        running(tmp_path, "", app.url) as gateway,
+        connected(gateway.port) as client,
+    ):
+        assert (await client.ask(get("/open/x"))).status == 502
+
+
 async def test_hop_by_hop_headers_stay_on_their_hop(tmp_path: Path) -> None:
     answer = (
         b"HTTP/1.1 200 OK\r\nConnection: keep-alive, X-Mine\r\nX-Mine: 1\r\nKeep-Alive: timeout=5\r\n"

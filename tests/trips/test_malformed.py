@@ -327,7 +327,7 @@ async def test_a_long_row_of_requests_is_answered_in_order_and_never_piles_up(tm
         for _ in range(1000):
             assert (await client.answer()).status == (200 if app.requests else 404)
             [connection] = gateway.gateway.plane.connections
-            most = max(most, len(connection._queue))
+            most = max(most, len(connection.queue))
         assert most < 300
         assert (await client.ask(get("/nowhere"))).status == 404
 

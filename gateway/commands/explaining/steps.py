@@ -11,6 +11,7 @@ Section = Literal[
     "target",
     "route",
     "preflight",
+    "rate_limits",
     "token",
     "authenticators",
     "signature",

@@ -20,6 +20,7 @@ _TITLES: Final[Mapping[Section, str]] = {
     "target": "Target",
     "route": "Route",
     "preflight": "CORS preflight",
+    "rate_limits": "Rate limits",
     "token": "Token",
     "authenticators": "Authenticators",
     "caller": "Caller",

@@ -11,6 +11,7 @@ from typing import Any
 
 from gateway.commands.explaining.forwarded import NEW_REQUEST_ID, Forwarded, forwarded
 from gateway.commands.explaining.near import near_routes
+from gateway.commands.explaining.rates import shown_limits
 from gateway.commands.explaining.steps import Step, Steps, in_words
 from gateway.commands.explaining.token import TokenSteps
 from gateway.commands.explaining.words import (
@@ -107,7 +108,10 @@ class _Way:
         route = self._route(host, target)
         if route.cors is not None and is_preflight(self._request):
             self._preflight(route)
-        elif route.access == "public":
+            return
+        for by, words in shown_limits(route, self._snapshot.forwarding.client_address(self._request)):
+            self.steps.note("rate_limits", by, words)
+        if route.access == "public":
             self.steps.note("token", "not looked at", "the route is public")
         else:
             self._caller(route)

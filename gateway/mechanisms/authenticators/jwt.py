@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gateway.mechanisms.base import BadSetting, Fetch, FetchFailed, Resources
+from gateway.mechanisms.base import BadSetting, Fetch, FetchFailed, Job, Resources
 from gateway.model.decision import Pending
 from gateway.model.principal import Claims, Principal, PrincipalType
 from gateway.model.revocation import Level, mark, token_name
@@ -84,13 +84,12 @@ class JwtSettings(Settings):
         return self
 
     def build(self, name: str, resources: Resources) -> "JwtAuthenticator":
-        """Return the authenticator. Raises BadSetting. The work of fetching keys goes to `resources.tasks`."""
+        """Return the authenticator. Raises BadSetting."""
         self._refuse_weaknesses(resources.insecure)
         cache = TokenCache(self.cache_entries, self.cache_bytes)
         keys: KeySource
         if self._is_remote():
-            keys = remote = self._remote_keys(name, resources, cache)
-            resources.tasks.append((f"keys of {name}", remote.keep_fresh))
+            keys = self._remote_keys(name, resources, cache)
         else:
             keys = self._local_keys(resources)
         return JwtAuthenticator(name, keys, self.expectations(), cache)
@@ -169,6 +168,17 @@ class JwtAuthenticator:
         self.keys = keys
         self.expect = expect
         self.cache = cache
+
+    @property
+    def job(self) -> Job | None:
+        """The work in the background that it needs: fetching its keys."""
+        return self.keys.keep_fresh if isinstance(self.keys, RemoteKeys) else None
+
+    def inherit(self, other: "JwtAuthenticator") -> None:
+        """Begin with the keys that another one has fetched, if it fetches them in the same way. No token is inherited:
+        it was verified under other settings."""
+        if isinstance(self.keys, RemoteKeys) and isinstance(other.keys, RemoteKeys):
+            self.keys.inherit(other.keys)
 
     def recall(self, token: str) -> Principal | None:
         return self.cache.get(token)

@@ -21,8 +21,7 @@ from urllib.parse import urlencode
 from pydantic import Field, model_validator
 from yarl import URL
 
-from gateway.mechanisms.base import BadSetting, FetchFailed, Resources
-from gateway.mechanisms.fetch import Answer, Post
+from gateway.mechanisms.base import Answer, BadSetting, FetchFailed, Post, Resources
 from gateway.mechanisms.logins.backend_answer import UnusableAnswer, UserPaths, read_json, read_user
 from gateway.mechanisms.logins.base import MAX_PASSWORD, Attempt, ProvenUser, as_bytes
 from gateway.model.errors import Declined, LoginSaturated, LoginUnavailable, TooManyAttempts, WrongPassword

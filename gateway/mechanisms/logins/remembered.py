@@ -10,7 +10,7 @@ class Recent(Generic[V]):
     """A mapping that forgets what was not used for longest."""
 
     def __init__(self, size: int) -> None:
-        self._size = size
+        self.size = size
         self._values: OrderedDict[bytes, V] = OrderedDict()
 
     def __len__(self) -> int:
@@ -24,7 +24,7 @@ class Recent(Generic[V]):
     def put(self, key: bytes, value: V) -> None:
         self._values[key] = value
         self._values.move_to_end(key)
-        if len(self._values) > self._size:
+        while len(self._values) > self.size:
             self._values.popitem(last=False)
 
     def drop(self, key: bytes) -> None:
@@ -35,9 +35,14 @@ class Leaks:
     """Counts that go down by one every `recovery` seconds, and never above `most`."""
 
     def __init__(self, size: int, recovery: float, most: float) -> None:
+        self._counts: Recent[tuple[float, float]] = Recent(size)
+        self.adapt(size, recovery, most)
+
+    def adapt(self, size: int, recovery: float, most: float) -> None:
+        """Go by other bounds from now on."""
         self._recovery = recovery
         self._most = most
-        self._counts: Recent[tuple[float, float]] = Recent(size)
+        self._counts.size = size
 
     def __len__(self) -> int:
         return len(self._counts)

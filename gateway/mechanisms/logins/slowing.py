@@ -103,6 +103,13 @@ class Slowing:
         self._accounts = Leaks(settings.remembered, settings.account_recovery, 2 * settings.account_failures)
         self._delayed: deque[asyncio.Future[None]] = deque()
 
+    def adapt(self, settings: SlowingSettings) -> None:
+        """Go by other settings from now on, and forget no failure."""
+        self._settings = settings
+        self._pairs.size = self._known.size = settings.remembered
+        self._addresses.adapt(settings.remembered, settings.address_recovery, settings.address_failures)
+        self._accounts.adapt(settings.remembered, settings.account_recovery, 2 * settings.account_failures)
+
     async def before(self, attempt: Attempt) -> Ticket:
         """Count the attempt as a failure, after a delay if need be. Raises TooManyAttempts; that counts nothing."""
         now = self._monotonic()

@@ -361,7 +361,7 @@ async def settle(authenticator: JwtAuthenticator, token: str, now: float = NOW) 
 
 async def test_published_keys_are_fetched_when_first_needed(bench: Bench, issuer: Issuer) -> None:
     authenticator = bench.build(jwks_uri=issuer.jwks_uri)
-    assert [name for name, _ in bench.resources.tasks] == ["keys of idp"]
+    assert authenticator.job is not None
     assert await settle(authenticator, K1.sign(access_claims()))
     assert bench.notices == [("keys_fetched", {"authenticator": "idp", "keys": 1, "withdrawn": 0, "skipped": []})]
 

@@ -1,0 +1,62 @@
+"""What every process that serves begins with."""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from gateway.config.compile import CompileMistakes
+from gateway.config.load import Loaded
+from gateway.mechanisms.base import BadSetting
+from gateway.state.base import BadStore
+from gateway.telemetry.log import Log
+from gateway.workers.activation import StrangeSocket
+from gateway.workers.descriptors import needed, raise_limit
+
+
+@dataclass
+class Outcome:
+    """How a process exits."""
+
+    status: int = 0
+
+
+@contextmanager
+def told_why_not(loaded: Loaded) -> Iterator[Outcome]:
+    """Run the block; say in one line why it could not start, which is exit status 1."""
+    outcome = Outcome()
+    try:
+        yield outcome
+    except CompileMistakes as error:
+        print(loaded.mistakes(error), file=sys.stderr)
+        outcome.status = 1
+    except OSError as error:
+        print(f"cannot start: {error.strerror or error}", file=sys.stderr)
+        outcome.status = 1
+    except (BadStore, BadSetting, StrangeSocket) as error:
+        print(f"cannot start: {error}", file=sys.stderr)
+        outcome.status = 1
+
+
+def event_loop() -> asyncio.AbstractEventLoop:
+    """Return a uvloop where there is one, and asyncio's own elsewhere."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def hear_libraries(log: Log) -> None:
+    """Write what libraries have to say in the format of the log."""
+    for library in ("aiohttp", "asyncio"):
+        logging.getLogger(library).addHandler(log.handler)
+
+
+def see_to_descriptors(loaded: Loaded, log: Log) -> None:
+    """Allow as many open files as possible, and tell if these may be too few."""
+    allowed, wanted = raise_limit(), needed(loaded.config)
+    if allowed < wanted:
+        log.warning("few_descriptors", allowed=allowed, needed=wanted)

@@ -1,0 +1,195 @@
+"""Editions: one configuration each, with what is started for it alone. A process has one after the other.
+
+An edition is made whole before it is put in force: compiled, its endpoints listening on a private socket. When the
+next one is in force, it ends as soon as no request needs it.
+"""
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from aiohttp import web
+
+from gateway.config.compile import Closeable, Snapshot, compile_config
+from gateway.config.compile_sessions import ENDPOINTS
+from gateway.config.schema import Config
+from gateway.endpoints.app import endpoints_application
+from gateway.endpoints.building import Attempts, build_endpoints
+from gateway.mechanisms.base import Resources
+from gateway.mechanisms.fetch import ControlClient
+from gateway.mechanisms.files import Files
+from gateway.model.clock import Clock
+from gateway.model.notice import Notice
+from gateway.ops.listen import serve
+from gateway.telemetry.session_tally import SessionTally
+from gateway.upkeep import Upkeep
+
+_LOOK_EVERY = 0.1
+"""Seconds between two looks whether an edition is still needed."""
+
+
+@dataclass(slots=True, eq=False)
+class Edition:
+    """One configuration, and what was made for it."""
+
+    snapshot: Snapshot
+    resources: Resources
+    control: ControlClient
+    runner: web.AppRunner | None = None
+
+
+class Editions:
+    """Makes editions, and ends them. The only place where parts get their resources."""
+
+    def __init__(
+        self,
+        directory: Path,
+        clock: Clock,
+        notice: Notice,
+        upkeep: Upkeep,
+        tally: SessionTally,
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        """`failed` hears of bugs in endpoints."""
+        self._directory = directory
+        self._clock = clock
+        self._notice = notice
+        self._upkeep = upkeep
+        self._tally = tally
+        self._failed = failed
+        self._attempts = Attempts(clock)
+        self._private = ExitStack()
+        self._sockets: Iterator[Path] | None = None
+        self._leaving: list[Edition] = []
+        self._ending: asyncio.Task[None] | None = None
+
+    def compile(self, config: Config, files: Files, former: Edition | None = None) -> Edition:
+        """Return the edition of a configuration, which takes over from the former one what is still the same.
+
+        May run in a thread. Raises CompileMistakes, BadSetting, OSError.
+        """
+        control = self._control(config, files, former)
+        resources = Resources(
+            self._directory,
+            control.fetch,
+            self._clock,
+            self._notice,
+            control.post,
+            state=self._upkeep.state,
+            record=self._tally.record,
+            seen=self._upkeep.seen,
+            rates=self._upkeep.rates,
+            files=files,
+        )
+        snapshot = compile_config(config, resources, self._socket(config), None if former is None else former.snapshot)
+        if config.fetch.ca is not None and (former is None or control is not former.control):
+            control.load()
+        return Edition(snapshot, resources, control)
+
+    async def open(self, edition: Edition) -> None:
+        """Serve the gateway's own routes. Raises OSError."""
+        snapshot = edition.snapshot
+        config = snapshot.config
+        if not _has_own_routes(config):
+            return
+        endpoints = build_endpoints(
+            snapshot,
+            edition.resources,
+            self._attempts,
+            self._tally.login,
+            record=self._tally.answered,
+            failed=self._failed,
+        )
+        edition.resources.files.forget()
+        jwks_path = "/" if config.identity is None else config.identity.jwks_path
+        limits = config.limits  # what the proxy lets pass arrives, and the few headers that it adds
+        edition.runner = await serve(
+            endpoints_application(snapshot.identity_key, jwks_path, endpoints),
+            Path(snapshot.upstreams[ENDPOINTS].targets[0].address.path),
+            line_bytes=limits.target_bytes + 64,
+            field_bytes=limits.header_bytes,
+            headers=limits.headers + 16,
+            connections=None,  # the proxy's own
+            finishes=True,
+        )
+
+    def put_in_force(self, edition: Edition) -> None:
+        """Let what outlives editions go by this one."""
+        if edition.snapshot.config.sessions is not None:
+            self._attempts.adapt(edition.snapshot.config.sessions)
+
+    def retire(self, former: Edition, present: Edition, is_needed: Callable[[Edition], bool]) -> None:
+        """End an edition as soon as it `is_needed` no more; one after the other, since they share parts."""
+        self._leaving.append(former)
+        self._ending = asyncio.create_task(self._end_later(former, present, is_needed, self._ending))
+
+    async def discard(self, edition: Edition, present: Edition) -> None:
+        """End an edition, but not what it shares with the present one. Calls that it has begun are finished."""
+        await self._end(edition, _parts(edition) - _parts(present))
+        if edition.control is not present.control:
+            await edition.control.finish()
+
+    async def close(self, present: Edition) -> None:
+        """End all of them now."""
+        if self._ending is not None:
+            self._ending.cancel()
+            await asyncio.wait({self._ending})
+        for edition in (*self._leaving, present):
+            await self._end(edition, _parts(edition))
+            await edition.control.close()
+        self._private.close()
+
+    async def _end_later(
+        self,
+        former: Edition,
+        present: Edition,
+        is_needed: Callable[[Edition], bool],
+        before: "asyncio.Task[None] | None",
+    ) -> None:
+        if before is not None:
+            await before
+        while is_needed(former):  # noqa: ASYNC110 - requests do not tell when they need it no more
+            await asyncio.sleep(_LOOK_EVERY)
+        await self.discard(former, present)
+        self._leaving.remove(former)
+
+    async def _end(self, edition: Edition, parts: set[Closeable]) -> None:
+        if edition.runner is not None:
+            await edition.runner.cleanup()
+            edition.runner = None
+        for part in parts:
+            part.close()
+
+    def _control(self, config: Config, files: Files, former: Edition | None) -> ControlClient:
+        """Return the former client where nothing has changed for it, else a new one."""
+        authorities = () if config.fetch.ca is None else (self._directory / config.fetch.ca,)
+        digests = files.digests_of(authorities)
+        if former is not None and former.snapshot.config.fetch == config.fetch:
+            before = former.snapshot.files
+            if all(before.get(file) == digest for file, digest in digests.items()):
+                return former.control
+        return config.fetch.client(self._directory)
+
+    def _socket(self, config: Config) -> Path:
+        """Return where to serve the gateway's own routes: to nobody but this process.
+
+        The directory is only made when it is needed: a container without a writable one can do without it.
+        """
+        if not _has_own_routes(config):
+            return Path("/nonexistent")
+        if self._sockets is None:
+            directory = Path(self._private.enter_context(tempfile.TemporaryDirectory(prefix="gateway-")))
+            self._sockets = (directory / f"endpoints{number}.sock" for number in count())
+        return next(self._sockets)
+
+
+def _has_own_routes(config: Config) -> bool:
+    return config.identity is not None or config.sessions is not None
+
+
+def _parts(edition: Edition) -> set[Closeable]:
+    return {built.part for built in edition.snapshot.built.values() if isinstance(built.part, Closeable)}

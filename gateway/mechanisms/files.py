@@ -1,0 +1,79 @@
+"""The files that a configuration names: each is read once, so that all its parts are built from the same contents."""
+
+import stat
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+
+Digests = Mapping[Path, bytes | None]
+"""What files hold: a digest of each; None for one that cannot be read."""
+
+_NOT_WATCHED = b""
+
+
+class Files:
+    """What was read for one configuration."""
+
+    def __init__(self) -> None:
+        self._contents: dict[Path, bytes | OSError] = {}
+        self._digests: dict[Path, bytes | None] = {}
+
+    def read(self, path: Path) -> bytes:
+        """Return what the file held when it was first asked for. Raises OSError, each time if it did the first time."""
+        if path not in self._contents:
+            try:
+                self._contents[path] = path.read_bytes()
+            except OSError as error:
+                self._contents[path] = error
+            self._digests[path] = _digest(path, self._contents[path])
+        content = self._contents[path]
+        if isinstance(content, OSError):
+            raise content
+        return content
+
+    def has_changed(self, path: Path) -> bool:
+        """Say whether a file that was read holds something else now."""
+        return _digest_now(path) != self._digests[path]
+
+    def digests_of(self, paths: Iterable[Path]) -> dict[Path, bytes | None]:
+        """Return the digests of some files, which count as asked for."""
+        for path in (paths := tuple(paths)):
+            with suppress(OSError):
+                self.read(path)
+        return {path: self._digests[path] for path in paths}
+
+    def digests(self) -> dict[Path, bytes | None]:
+        """Return the digests of all that was asked for."""
+        return dict(self._digests)
+
+    def forget(self) -> None:
+        """Keep no content in memory, now that all is built. The digests stay."""
+        self._contents.clear()
+
+
+def digests_now(paths: Iterable[Path]) -> dict[Path, bytes | None]:
+    """Return the digests of what the files hold now."""
+    return {path: _digest_now(path) for path in paths}
+
+
+def _digest(path: Path, content: bytes | OSError) -> bytes | None:
+    """Return the digest of what was read. What is no plain file, such as a pipe, holds nothing that could change."""
+    if isinstance(content, OSError):
+        return None
+    return sha256(content).digest() if _is_plain(path) else _NOT_WATCHED
+
+
+def _digest_now(path: Path) -> bytes | None:
+    try:
+        return sha256(path.read_bytes()).digest() if _is_plain(path) else _NOT_WATCHED
+    except OSError:
+        return None
+
+
+def _is_plain(path: Path) -> bool:
+    """Say whether it is a plain file, or none at all: then whoever reads it learns why."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return True

@@ -1,0 +1,101 @@
+"""What a worker tells its parent, and is told by it."""
+
+import asyncio
+import json
+import socket
+from collections.abc import Callable
+
+from gateway.app import Gateway
+from gateway.telemetry.merging import numbers_of, to_json
+from gateway.workers.channel import Channel
+from gateway.workers.signals import stopped_by_signals
+
+HEARTBEAT = 1.0
+"""Seconds between two signs of life."""
+
+
+class Line:
+    """The worker's end of the channel. Whoever makes it closes it."""
+
+    def __init__(self, channel: Channel, gateway: Gateway) -> None:
+        self._channel = channel
+        self._gateway = gateway
+        self._told = b""
+
+    @classmethod
+    async def opened(cls, sock: socket.socket, gateway: Gateway) -> "Line":
+        return cls(Channel(*await asyncio.open_unix_connection(sock=sock)), gateway)
+
+    async def keep_beating(self) -> None:
+        """Give a sign of life every second, and tell at once what has changed."""
+        while True:
+            self.tell_health()
+            for _ in range(10):
+                await asyncio.sleep(HEARTBEAT / 10)
+                if self._condition() != self._told:
+                    self.tell_health()
+
+    def tell_health(self) -> None:
+        self._told = self._condition()
+        self._channel.send("health", 0, self._told)
+
+    def tell(self, word: str) -> None:
+        self._channel.send(word)
+
+    def tell_numbers(self, question: int = 0) -> None:
+        self._channel.send("numbers", question, to_json(numbers_of(self._gateway.metrics.scrape())))
+
+    async def keep_listening(
+        self, drain: Callable[[], None], end: Callable[[], None], reload: Callable[[], None]
+    ) -> None:
+        """Do what the parent says, until it is gone: then drain."""
+        orders = {"drain": drain, "end": end, "reload": reload}
+        while (message := await self._channel.receive()) is not None:
+            if message.word == "scrape":
+                self.tell_numbers(message.number)
+            elif message.word in orders:
+                orders[message.word]()
+        drain()
+
+    async def close(self) -> None:
+        """Leave the last numbers behind, unless there never were any."""
+        if self._gateway.health.started().is_ok:
+            self.tell_numbers()
+        await self._channel.close()
+
+    def _condition(self) -> bytes:
+        health, timeouts = self._gateway.health, self._gateway.snapshot.config.timeouts
+        reasons = [health.ready().blocked_by, health.live().blocked_by]
+        return json.dumps([*reasons, timeouts.drain, timeouts.drain_delay]).encode()
+
+
+async def serve_for_parent(gateway: Gateway, channel: socket.socket) -> None:
+    """Serve until the parent says so or is gone, or a signal comes, then drain."""
+    haste = gateway.haste
+    stop = stopped_by_signals(haste)
+
+    def drain() -> None:
+        haste.skip_delay.set()  # the parent has waited
+        stop.set()
+
+    line = await Line.opened(channel, gateway)
+    tasks = [
+        asyncio.create_task(line.keep_beating()),
+        asyncio.create_task(line.keep_listening(drain, haste.end.set, gateway.reload_soon)),
+        asyncio.create_task(_tell_when(haste.closed, line)),
+    ]
+    try:
+        async with gateway:
+            line.tell_health()
+            line.tell("accepting")
+            await stop.wait()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await line.close()
+
+
+async def _tell_when(closed: asyncio.Event, line: Line) -> None:
+    await closed.wait()
+    line.tell("closed")

@@ -1,0 +1,71 @@
+"""What probes are told of several workers.
+
+Ready: at least one worker is, and none has been missing for longer than a restart may take. A worker that is missing
+for long makes the whole not ready, because the connections that the kernel puts into its queue wait: better that
+others get them.
+Live: the parent answers. Workers that need a restart are restarted by the parent, and not by killing all of them.
+"""
+
+from collections.abc import Iterable
+from time import monotonic
+
+from gateway.telemetry.health import Report
+from gateway.workers.process import WorkerProcess
+
+
+class Seat:
+    """Who serves the sockets of one slot, and since when nobody is ready to."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.worker: WorkerProcess | None = None
+        self.has_started = False
+        self.is_being_relieved = False
+        """Another worker is being started for it."""
+        self._ready_at = monotonic()
+
+    def look(self) -> bool:
+        """Return whether somebody is ready, and note it."""
+        worker = self.worker
+        is_ready = worker is not None and worker.is_ready
+        if is_ready:
+            self._ready_at = monotonic()
+            self.has_started = True
+        return is_ready
+
+    def is_missing(self, patience: float) -> bool:
+        return not self.look() and monotonic() - self._ready_at > patience
+
+    def reasons(self) -> tuple[str, ...]:
+        if self.worker is None or self.worker.is_over:
+            return (f"worker {self.number}: ended",)
+        return tuple(f"worker {self.number}: {reason}" for reason in self.worker.blocked_by or ("not answering",))
+
+
+class FleetHealth:
+    """Answers like `telemetry.health.Health`."""
+
+    def __init__(self, seats: Iterable[Seat], patience: float) -> None:
+        self._seats = list(seats)
+        self._patience = patience
+        self.is_draining = False
+
+    def live(self) -> Report:
+        return Report(())
+
+    def started(self) -> Report:
+        for seat in self._seats:
+            seat.look()
+            if seat.worker is not None and seat.worker.accepting.is_set():
+                seat.has_started = True
+        return Report(() if all(seat.has_started for seat in self._seats) else ("starting",))
+
+    def ready(self) -> Report:
+        blocked = list(self.started().blocked_by)
+        if self.is_draining:
+            blocked.append("draining")
+        nobody = not sum(seat.look() for seat in self._seats)
+        for seat in self._seats:
+            if seat.is_missing(0 if nobody else self._patience):
+                blocked.extend(seat.reasons())
+        return Report(tuple(blocked))

@@ -1,0 +1,322 @@
+"""The parent of the workers: holds the sockets, replaces workers that die or hang, and stops them all.
+
+It never closes a listening socket before the end, and never reads what comes in there.
+"""
+
+import asyncio
+import os
+import socket
+from collections import Counter
+from collections.abc import Coroutine, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from gateway.proxy.handshakes import refuse_handshakes
+from gateway.telemetry.log import Log
+from gateway.telemetry.merging import Ledger, Numbers
+from gateway.workers.fleet_health import FleetHealth, Seat
+from gateway.workers.fleet_metrics import FleetMetrics
+from gateway.workers.plan import Plan, addresses
+from gateway.workers.process import WorkerProcess
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds."""
+
+    look: float = 0.5
+    """Between two looks at the workers."""
+    frozen: float = 30.0
+    """Without a sign of life a worker is killed."""
+    start: float = 60.0
+    """A worker that replaces one that serves must be ready by then."""
+    settle: float = 5.0
+    """A worker that replaces a dead one may wait so long for what blocks its readiness: connections queue meanwhile."""
+    missing: float = 10.0
+    """So long one of several workers may be missing before nobody should send us more requests."""
+    lasting: float = 10.0
+    """A worker that has lived for so long is replaced at once when it dies."""
+    first_pause: float = 0.5
+    longest_pause: float = 5.0
+    close: float = 5.0
+    """For workers to take what waits in the queues, when all is stopped."""
+    kill: float = 5.0
+    """After `timeouts.drain`, for workers to end by themselves."""
+
+
+class FirstWorkerFailed(Exception):
+    """The first worker could not start. It has said why; `status` is how it exited."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"exit status {status}")
+        self.status = status
+
+
+class Parent:
+    """Call `start`, then `stop`."""
+
+    def __init__(self, plan: Plan, log: Log, version: str, timing: Timing | None = None) -> None:
+        self._plan = plan
+        self._log = log
+        self._version = version
+        self._timing = timing or Timing()
+        self._seats = [Seat(number) for number in range(1, len(plan.slots) + 1)]
+        self._workers: set[WorkerProcess] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failures: Counter[int] = Counter()
+        self._hurry = asyncio.Event()
+        self._is_stopping = False
+        self._is_rolling = False
+        self._is_up = False
+        """The first worker could start."""
+        self._looked_at = monotonic()
+        self.ends: Counter[str] = Counter()
+        self.ledger = Ledger()
+        self.health = FleetHealth(self._seats, self._timing.missing)
+        self.metrics = FleetMetrics(self.ledger, self.numbers, self.ask_all)
+
+    @property
+    def workers(self) -> list[WorkerProcess | None]:
+        """The worker of each slot."""
+        return [seat.worker for seat in self._seats]
+
+    # --- start
+
+    async def start(self) -> None:
+        """Start all workers. Raises FirstWorkerFailed if the first one ends before it takes connections."""
+        first = await self._seat_new(self._seats[0], patience=0)
+        await _any(first.accepting.wait(), first.ended.wait())
+        if first.is_over and not self._is_stopping and first.status:
+            raise FirstWorkerFailed(first.status)
+        self._is_up = True
+        for seat in self._seats[1:]:
+            await self._seat_new(seat, patience=0)
+        self._begin(self._keep_looking())
+        await _any(self._all_accepting(), self._hurry.wait())
+        self._log.info("listening", addresses=addresses(self._plan), workers=len(self._seats), version=self._version)
+
+    async def _all_accepting(self) -> None:
+        while not self.health.started().is_ok:  # noqa: ASYNC110 - once, at the start
+            await asyncio.sleep(0.05)
+
+    async def _seat_new(self, seat: Seat, patience: float) -> WorkerProcess:
+        seat.worker = await self._spawn(seat, patience)
+        return seat.worker
+
+    async def _spawn(self, seat: Seat, patience: float) -> WorkerProcess:
+        sockets = self._plan.slots[seat.number - 1]
+        worker = await WorkerProcess.spawned(self._plan.config, seat.number, sockets, patience, self.ledger.take)
+        self._workers.add(worker)
+        self._begin(self._await_end(seat, worker))
+        if self._is_stopping:
+            worker.drain()
+        return worker
+
+    # --- workers that end
+
+    async def _await_end(self, seat: Seat, worker: WorkerProcess) -> None:
+        born_at = monotonic()
+        await worker.ended.wait()
+        self.ledger.retire(worker)
+        self._workers.discard(worker)
+        self.ends[worker.how_it_ended()] += 1
+        fields = {"worker": seat.number, "pid": worker.pid, "how": worker.how_it_ended()}
+        if worker.status == 0:
+            self._log.info("worker_ended", **fields)
+        elif self._is_up or worker.status != 1:  # else it has said itself why it could not start
+            self._log.error("worker_ended", **fields, status=worker.status, signal=worker.signal_name())
+        if self._is_up and seat.worker is worker and not (self._is_stopping or seat.is_being_relieved):
+            await self._replace(seat, lived=monotonic() - born_at)
+
+    async def _replace(self, seat: Seat, *, lived: float) -> None:
+        """Fill a seat that became empty: at once, and later when that happens again and again."""
+        timing = self._timing
+        if lived > timing.lasting:
+            self._failures[seat.number] = 0
+        failures = self._failures[seat.number]
+        self._failures[seat.number] += 1
+        if failures:
+            pause = min(timing.first_pause * 2 ** (failures - 1), timing.longest_pause)
+            self._log.warning("worker_pause", worker=seat.number, seconds=pause)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), pause)
+        if self._is_stopping:
+            return
+        try:
+            worker = await self._seat_new(seat, timing.settle)
+        except OSError as error:
+            self._log.error("worker_not_started", worker=seat.number, error=str(error))
+            self._begin(self._replace(seat, lived=0))
+        else:
+            self._log.info("worker_started", worker=seat.number, pid=worker.pid)
+
+    async def _keep_looking(self) -> None:
+        """Look for workers that hang, or that ask for a restart."""
+        while True:
+            await asyncio.sleep(self._timing.look)
+            now, before = monotonic(), self._looked_at
+            self._looked_at = now
+            for seat in self._seats:
+                seat.look()
+            for worker in list(self._workers):
+                if now - before > self._timing.look + 1:
+                    worker.heard_at = now  # it was this process that stood still, and heard nothing
+                elif now - worker.heard_at > self._patience(worker) and not worker.is_over:
+                    self._log.error("worker_frozen", worker=worker.slot, pid=worker.pid)
+                    worker.is_frozen = True
+                    worker.kill()
+                elif worker.fatal and not worker.is_draining:
+                    self._log.error("worker_broken", worker=worker.slot, pid=worker.pid, reasons=worker.fatal)
+                    worker.drain()
+
+    def _patience(self, worker: WorkerProcess) -> float:
+        return self._timing.frozen if worker.has_spoken else max(self._timing.frozen, self._timing.start)
+
+    # --- what signals ask for
+
+    def reload(self) -> None:
+        """Have every worker read the configuration again."""
+        for worker in self._workers:
+            worker.send("reload")
+
+    def roll(self) -> None:
+        """Replace all workers, one after the other."""
+        if self._is_rolling or self._is_stopping:
+            self._log.warning("rolling_restart_refused", error="one is under way" if self._is_rolling else "stopping")
+        else:
+            self._is_rolling = True
+            self._begin(self._roll())
+
+    async def _roll(self) -> None:
+        self._log.info("rolling_restart", workers=len(self._seats))
+        try:
+            for seat in self._seats:
+                if not await self._relieve(seat):
+                    if self._is_stopping:
+                        return
+                    self._log.error("rolling_restart_failed", worker=seat.number, error="its replacement is not ready")
+                    return
+            self._log.info("rolling_restart_done", workers=len(self._seats))
+        finally:
+            self._is_rolling = False
+
+    async def _relieve(self, seat: Seat) -> bool:
+        """Put a new worker in the place of one that serves, which then finishes. Returns False if the old one stays."""
+        seat.is_being_relieved = True
+        try:
+            new = await self._spawn(seat, self._timing.start)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._timing.start):
+                    await _any(self._is_ready(new), new.ended.wait(), self._hurry.wait())
+            old = seat.worker
+            if new.is_ready and not self._is_stopping:
+                seat.worker = new
+        finally:
+            seat.is_being_relieved = False
+        if seat.worker is not new:
+            new.kill()
+            if old is None or old.is_over:
+                self._begin(self._replace(seat, lived=0))
+            return False
+        if old is not None and not old.is_over:
+            old.drain()
+            if not await self._ends(old):
+                old.kill()
+        return True
+
+    async def _is_ready(self, worker: WorkerProcess) -> None:
+        while not worker.is_ready:  # noqa: ASYNC110 - what it waits for has no one event
+            await asyncio.sleep(0.05)
+
+    async def _ends(self, worker: WorkerProcess) -> bool:
+        await _any(worker.ended.wait(), self._hurry.wait(), asyncio.sleep(worker.drain_time + self._timing.kill))
+        return worker.is_over or self._hurry.is_set()
+
+    # --- the end
+
+    def hurry(self) -> None:
+        """Somebody has lost patience: do not wait for anything."""
+        self._hurry.set()
+        for worker in self._workers:
+            worker.send("end")
+
+    async def stop(self, *, skip_delay: bool = False) -> None:
+        """Let all workers finish. Returns when all have ended."""
+        self.health.is_draining = True
+        if self._is_up:
+            self._log.info("draining", workers=len(self._workers))
+        delay = max((worker.drain_delay for worker in self._workers), default=0)
+        if delay and not skip_delay:
+            await _any(asyncio.sleep(delay), self._hurry.wait())
+        self._is_stopping = True
+        await self._close()
+        seconds = max((worker.drain_time for worker in self._workers), default=0) + self._timing.kill
+        await _any(self._all_ended(), asyncio.sleep(seconds), self._hurried())
+        for worker in self._workers:
+            worker.kill()
+        await self._all_ended()
+        await asyncio.sleep(0)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._is_up:
+            self._log.info("drained")
+
+    async def _close(self) -> None:
+        """Have the workers empty the queues, then close the sockets: nobody who is connected is lost."""
+        for descriptor in self._plan.ours:
+            with socket.socket(fileno=os.dup(descriptor)) as sock:
+                refuse_handshakes(sock)
+        for worker in self._workers:
+            worker.drain()
+        closed = _all([worker.closed.wait() for worker in self._workers])
+        await _any(closed, asyncio.sleep(self._timing.close), self._hurry.wait())
+        for descriptor in {each for sockets in self._plan.slots for each in sockets.values()}:
+            os.close(descriptor)
+
+    async def _all_ended(self) -> None:
+        await _all([worker.ended.wait() for worker in self._workers])
+
+    async def _hurried(self) -> None:
+        await self._hurry.wait()
+        await asyncio.sleep(1)
+
+    # --- metrics
+
+    def numbers(self) -> Numbers:
+        """Return what the parent itself counts."""
+        states = Counter({"ready": 0, "unready": 0, "draining": 0})
+        for worker in self._workers:
+            states["draining" if worker.is_draining else "ready" if worker.is_ready else "unready"] += 1
+        return Numbers(
+            {
+                "gateway_workers": {(state,): number for state, number in states.items()},
+                "gateway_worker_ends_total": {(how,): number for how, number in self.ends.items()},
+            }
+        )
+
+    async def ask_all(self, question: int) -> None:
+        """Wait until every worker has told its numbers."""
+        await _all([worker.scrape(question) for worker in self._workers])
+
+    def _begin(self, job: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(job)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _any(*waits: Coroutine[Any, Any, Any]) -> None:
+    """Wait for the first of several things."""
+    tasks = [asyncio.create_task(each) for each in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _all(waits: Iterable[Coroutine[Any, Any, Any]]) -> None:
+    await asyncio.gather(*waits)

@@ -1,0 +1,156 @@
+"""One worker process, as its parent sees it."""
+
+import asyncio
+import json
+import signal
+import socket
+from asyncio.subprocess import Process
+from collections.abc import Callable
+from contextlib import suppress
+from time import monotonic
+from typing import Self
+
+from gateway.telemetry.merging import Numbers, from_json
+from gateway.workers.channel import Channel, Message
+from gateway.workers.plan import Sockets, interpreter, socket_arguments
+
+_LAST_NEWS = 1.0
+"""Seconds to read what a process said before it ended."""
+_SILENCE = 5.0
+"""Seconds without a heartbeat, after which a worker does not count as ready."""
+
+
+class WorkerProcess:
+    """Make one with `spawned`."""
+
+    def __init__(
+        self, slot: int, process: Process, channel: Channel, take: Callable[["WorkerProcess", Numbers], None]
+    ) -> None:
+        self.slot = slot
+        self.pid = process.pid
+        self.heard_at = monotonic()
+        self.has_spoken = False
+        self.accepting = asyncio.Event()
+        """It takes connections."""
+        self.closed = asyncio.Event()
+        """It takes none any more."""
+        self.ended = asyncio.Event()
+        self.status: int | None = None
+        self.is_draining = False
+        self.is_frozen = False
+        self.blocked_by: list[str] = ["starting"]
+        """Why it is not ready."""
+        self.fatal: list[str] = []
+        """Why only a restart can help."""
+        self.drain_time = 0.0
+        self.drain_delay = 0.0
+        """`timeouts.drain` and `timeouts.drain_delay` of the configuration that it has."""
+        self._process = process
+        self._channel = channel
+        self._take = take
+        self._asked: dict[int, asyncio.Event] = {}
+        self._task = asyncio.create_task(self._run())
+
+    @classmethod
+    async def spawned(
+        cls,
+        config: str,
+        slot: int,
+        sockets: Sockets,
+        patience: float,
+        take: Callable[["WorkerProcess", Numbers], None],
+    ) -> Self:
+        """Start a worker. For `patience` seconds it may wait for what blocks its readiness. Raises OSError."""
+        ours, its = socket.socketpair()
+        try:
+            words = ["worker", config, "--number", str(slot), "--channel", str(its.fileno())]
+            process = await asyncio.create_subprocess_exec(
+                *interpreter(),
+                *words,
+                *("--patience", str(patience)),
+                *socket_arguments(sockets),
+                pass_fds=(its.fileno(), *sockets.values()),
+                process_group=0,  # Ctrl-C and Ctrl-Z are for the parent
+            )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            its.close()
+        return cls(slot, process, Channel(*await asyncio.open_unix_connection(sock=ours)), take)
+
+    @property
+    def is_ready(self) -> bool:
+        is_heard = monotonic() - self.heard_at < _SILENCE
+        return is_heard and self.accepting.is_set() and not (self.blocked_by or self.is_draining or self.is_over)
+
+    @property
+    def is_over(self) -> bool:
+        return self.ended.is_set()
+
+    def send(self, word: str) -> None:
+        if not self.is_over:
+            self._channel.send(word)
+
+    def drain(self) -> None:
+        """Let it take no more connections, finish, and end."""
+        self.is_draining = True
+        self.send("drain")
+
+    def kill(self) -> None:
+        if not self.is_over:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+
+    async def scrape(self, question: int) -> None:
+        """Wait until it has told its numbers once more, or has ended."""
+        if self.is_over:
+            return
+        answered = self._asked[question] = asyncio.Event()
+        self._channel.send("scrape", question)
+        try:
+            await answered.wait()
+        finally:
+            del self._asked[question]
+
+    def how_it_ended(self) -> str:
+        """Return a value of the label `how`."""
+        if self.is_frozen:
+            return "frozen"
+        if self.status is not None and self.status < 0:
+            return "killed"
+        return "drained" if self.status == 0 else "failed"
+
+    def signal_name(self) -> str | None:
+        """Return the signal that ended it."""
+        return signal.Signals(-self.status).name if self.status is not None and self.status < 0 else None
+
+    async def _run(self) -> None:
+        listening = asyncio.create_task(self._listen())
+        self.status = await self._process.wait()
+        await asyncio.wait([listening], timeout=_LAST_NEWS)
+        listening.cancel()
+        await self._channel.close()
+        for event in (self.ended, self.closed, *self._asked.values()):
+            event.set()
+
+    async def _listen(self) -> None:
+        while (message := await self._channel.receive()) is not None:
+            self.heard_at = monotonic()
+            self.has_spoken = True
+            self._understand(message)
+
+    def _understand(self, message: Message) -> None:
+        match message.word:
+            case "health":
+                self.blocked_by, self.fatal, self.drain_time, self.drain_delay = json.loads(message.content)
+            case "accepting":
+                self.accepting.set()
+            case "closed":
+                self.closed.set()
+            case "numbers":
+                self._take(self, from_json(message.content))
+                if (answered := self._asked.get(message.number)) is not None:
+                    answered.set()
+            case _:
+                pass  # a newer worker than its parent

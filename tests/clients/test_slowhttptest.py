@@ -1,0 +1,92 @@
+"""slowhttptest against a gateway process: whatever it holds on to, honest clients are served."""
+
+import asyncio
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import aiohttp
+import pytest
+import yaml
+
+from tests.ports import free_port
+from tests.trips.servers import gateway_process, nginx_running, required
+
+SECONDS = 3
+PLACES = 100
+CONNECTIONS = 300
+"""Of the attacker: more than there are places."""
+SETTINGS = {
+    "limits": {"connections": PLACES, "body_rate": 10_000},
+    "timeouts": {"open": 1, "head": 1, "body": 1, "keep_alive": 2},
+    "log": {"level": "warning", "access": False},
+}
+SERVER = """
+location / { return 200 "ok"; }
+location /open/big { alias %s; }
+"""
+
+
+@dataclass(frozen=True)
+class Target:
+    port: int
+    ops: int
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    required("slowhttptest")
+    directory = tmp_path_factory.mktemp("slow")
+    big = directory / "big"
+    big.write_bytes(b"x" * 4_000_000)
+    with ExitStack() as stack:
+        url = stack.enter_context(nginx_running(directory, SERVER % big))
+        ops = free_port()
+        text = yaml.safe_dump({**SETTINGS, "ops": {"address": f"127.0.0.1:{ops}"}})
+        gateway = stack.enter_context(gateway_process(directory, text, url))
+        yield Target(gateway.port, ops)
+
+
+@pytest.mark.parametrize(
+    ("mode", "what"),
+    [
+        (("-H", "-i", "1", "-x", "10"), "open/x"),
+        (("-B", "-i", "1", "-x", "10", "-s", "8192"), "open/x"),
+        (("-R", "-a", "1", "-b", "500"), "open/big"),
+        (("-X", "-n", "1", "-z", "5", "-w", "10", "-y", "20", "-k", "3"), "open/big"),
+    ],
+    ids=["slow headers", "slow body", "range", "slow read"],
+)
+async def test_honest_clients_are_served_as_ever(target: Target, mode: tuple[str, ...], what: str) -> None:
+    numbers = ("-c", str(CONNECTIONS), "-r", "200", "-l", str(SECONDS), "-p", "5")
+    attacker = await asyncio.create_subprocess_exec(
+        *(required("slowhttptest"), *mode, *numbers, "-u", f"http://127.0.0.1:{target.port}/{what}"),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    accepted = await accepted_by(target)
+    statuses = [0]
+    try:
+        async with aiohttp.ClientSession() as returning:
+            while attacker.returncode is None:
+                async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as new:
+                    for session in (new, returning):
+                        async with session.get(f"http://127.0.0.1:{target.port}/open/x") as answer:
+                            statuses.append(answer.status)
+                await asyncio.sleep(0.02)
+    finally:
+        if attacker.returncode is None:
+            attacker.kill()
+        await attacker.wait()
+    assert set(statuses[1:]) == {200}
+    assert await accepted_by(target) - accepted > PLACES + len(statuses) / 2  # there was an attack
+
+
+async def accepted_by(target: Target) -> float:
+    """Return how many connections the gateway has accepted."""
+    async with aiohttp.ClientSession() as ops, ops.get(f"http://127.0.0.1:{target.ops}/metrics") as answer:
+        lines = (await answer.text()).splitlines()
+    name = "gateway_client_connections_accepted_total "
+    return next(float(line.removeprefix(name)) for line in lines if line.startswith(name))

@@ -1,0 +1,218 @@
+"""Several worker processes behind one address: one of them may die, hang or be replaced, and nobody loses a request."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.clients.asking import becomes, end_subject, status_of
+from tests.clients.processes import PATIENCE, Fleet, GatewayProcess, fleet, opened
+from tests.clients.workers import is_alive, loaded, port_of, who_holds, workers_of
+
+WORKERS = 2
+REQUESTS = "gateway_requests_total"
+
+
+@pytest.fixture(scope="module")
+def ships(tmp_path_factory: pytest.TempPathFactory, house: Path, echo: str) -> Iterator[Fleet]:
+    directory = tmp_path_factory.mktemp("workers") / "fleet"
+    changes = {"workers": WORKERS, "timeouts": {"drain": 20}, "reload": "signal", "log": {"access": False}}
+    with fleet(directory, house, {"url": "sqlite:state.db", "timeout": 10}, echo, changes=changes) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def crew(ships: Fleet) -> GatewayProcess:
+    """A gateway with two workers. Tests leave it with two that serve."""
+    gateway = ships.start()
+    assert len(workers_of(gateway)) == WORKERS
+    return gateway
+
+
+def ask(gateway: GatewayProcess, token: str) -> int:
+    headers = {"Authorization": f"Bearer {token}"}
+    request = urllib.request.Request(f"{gateway.url}/api/x", headers=headers)
+    with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+        response.read()  # it is counted when it is over
+        return int(response.status)
+
+
+def until_whole(gateway: GatewayProcess) -> None:
+    gateway.wait_until(lambda: gateway.metric("gateway_workers", state="ready") == WORKERS, "whole")
+    gateway.wait_until(lambda: gateway.metric("gateway_workers", state="draining") == 0, "whole")
+
+
+def test_a_rolling_restart_loses_no_request_and_replaces_every_worker(crew: GatewayProcess) -> None:
+    token = opened(crew.url)["access_token"]
+    before, counted = workers_of(crew), crew.metric(REQUESTS, route="api")
+    with loaded(port_of(crew.url), token, fresh=4, kept=4) as load:
+        crew.wait_until(lambda: load.answered > 100, "busy")
+        done = len(crew.events("rolling_restart_done"))
+        os.kill(crew.pid, signal.SIGUSR2)
+        crew.wait_until(lambda: len(crew.events("rolling_restart_done")) > done, "done with the rolling restart")
+        so_far = load.answered
+        crew.wait_until(lambda: load.answered > so_far + 100, "busy")
+    assert load.failures == []
+    after = workers_of(crew)
+    assert after.keys() == before.keys()
+    assert not set(after.values()) & set(before.values())
+    assert not any(is_alive(pid) for pid in before.values())
+    assert crew.metric(REQUESTS, route="api") == counted + load.answered  # of four processes
+    assert crew.readiness() == 200
+
+
+def test_the_death_of_a_worker_touches_its_own_connections_only(crew: GatewayProcess) -> None:
+    token = opened(crew.url)["access_token"]
+    pids = workers_of(crew)
+    with ExitStack() as stack:
+        connections = [http.client.HTTPConnection("127.0.0.1", port_of(crew.url), timeout=PATIENCE) for _ in range(24)]
+        for each in connections:
+            stack.callback(each.close)
+            assert kept_status(each, token) == 200
+        holders = [who_holds(each.sock, list(pids.values())) for each in connections]
+        assert set(holders) == set(pids.values())
+        ends = crew.metric("gateway_worker_ends_total", how="killed")
+        os.kill(pids[1], signal.SIGKILL)
+        for each, holder in zip(connections, holders, strict=True):
+            assert kept_status(each, token) == (None if holder == pids[1] else 200)
+    for _ in range(20):  # those of the dead worker's queue wait for its replacement
+        assert ask(crew, token) == 200
+    until_whole(crew)
+    assert workers_of(crew)[1] != pids[1]
+    assert workers_of(crew)[2] == pids[2]
+    assert crew.metric("gateway_worker_ends_total", how="killed") == ends + 1
+    assert crew.events("worker_ended")[-1]["signal"] == "SIGKILL"
+
+
+def kept_status(connection: http.client.HTTPConnection, token: str) -> int | None:
+    """Ask on a connection that is there already. None: it is lost."""
+    auto, connection.auto_open = connection.auto_open, connection.sock is None
+    try:
+        connection.request("GET", "/api/x", headers={"Authorization": f"Bearer {token}"})
+        with connection.getresponse() as response:
+            response.read()
+            return response.status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.auto_open = auto
+
+
+def test_the_numbers_of_all_workers_are_one_and_never_go_backwards(crew: GatewayProcess) -> None:
+    token = opened(crew.url)["access_token"]
+    before = crew.metric(REQUESTS, route="api")
+    for _ in range(30):
+        ask(crew, token)
+    assert crew.metric(REQUESTS, route="api") == before + 30
+    assert crew.metric("gateway_added_seconds_count", route="api") == before + 30
+    os.kill(workers_of(crew)[2], signal.SIGKILL)
+    crew.wait_until(lambda: crew.metric("gateway_workers", state="ready") < WORKERS, "short of a worker")
+    assert crew.metric(REQUESTS, route="api") == before + 30
+    until_whole(crew)
+    assert crew.metric(REQUESTS, route="api") == before + 30
+    assert crew.metric("gateway_config_last_reload_successful") == 1
+
+
+def test_a_frozen_worker_does_not_stop_the_metrics(crew: GatewayProcess) -> None:
+    token = opened(crew.url)["access_token"]
+    before = crew.metric(REQUESTS, route="api")
+    for _ in range(10):
+        ask(crew, token)
+    assert crew.metric(REQUESTS, route="api") == before + 10
+    pid = workers_of(crew)[1]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        assert crew.metric(REQUESTS, route="api") == before + 10
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+async def test_a_revocation_holds_in_every_worker(crew: GatewayProcess, http: aiohttp.ClientSession) -> None:
+    tokens = opened(crew.url, sub="zoe")
+    assert [await status_of(http, crew, tokens) for _ in range(20)] == [200] * 20
+    assert await end_subject(http, crew, "zoe") == 1
+    await becomes(http, crew, tokens, 401)
+    end = time.monotonic() + PATIENCE
+    while [await status_of(http, crew, tokens) for _ in range(20)] != [401] * 20:  # each with a connection of its own
+        assert time.monotonic() < end
+
+
+def test_a_reload_reaches_every_worker(crew: GatewayProcess, ships: Fleet) -> None:
+    file = ships.directory / f"{crew.name}.yaml"
+    config = json.loads(file.read_text())
+    config["routes"].append({"id": "new", "match": {"path": "/new/**"}, "upstream": "app", "access": "public"})
+    file.write_text(json.dumps(config))
+    os.kill(crew.pid, signal.SIGHUP)
+
+    def have_reloaded() -> bool:
+        return {event["worker"] for event in crew.events("config_reloaded")} == {1, 2}
+
+    crew.wait_until(have_reloaded, "reloaded")
+    for _ in range(20):
+        with urllib.request.urlopen(f"{crew.url}/new/x", timeout=PATIENCE) as response:
+            assert response.status == 200
+
+
+def test_a_rolling_restart_stops_when_a_replacement_cannot_start(crew: GatewayProcess, ships: Fleet) -> None:
+    file = ships.directory / f"{crew.name}.yaml"
+    before, config = workers_of(crew), file.read_text()
+    file.write_text("nonsense: 1")
+    try:
+        os.kill(crew.pid, signal.SIGUSR2)
+        crew.wait_until(lambda: crew.events("rolling_restart_failed"), "done with the rolling restart")
+    finally:
+        file.write_text(config)
+    assert workers_of(crew) == before
+    assert ask(crew, opened(crew.url)["access_token"]) == 200
+
+
+def test_an_address_that_is_taken_by_workers_is_refused(crew: GatewayProcess, ships: Fleet) -> None:
+    other = ships.launch(port_of(crew.url))
+    other.wait_until(lambda: "Address already in use" in other.text(), "refused")
+    assert f"cannot start: cannot listen on 127.0.0.1:{port_of(crew.url)}: Address already in use" in other.text()
+
+
+def test_workers_without_a_parent_finish_and_end(ships: Fleet) -> None:
+    gateway = ships.start()
+    pids = workers_of(gateway)
+    token = opened(gateway.url)["access_token"]
+    with socket.create_connection(("127.0.0.1", port_of(gateway.url)), PATIENCE) as client:
+        client.sendall(b"GET /api/x HTTP/1.1\r\nHost: a\r\n")  # the rest comes when the parent is dead
+        gateway.wait_until(lambda: who_holds(client, list(pids.values())), "connected")
+        gateway.kill()
+        client.sendall(f"Authorization: Bearer {token}\r\n\r\n".encode())
+        assert client.recv(100).startswith(b"HTTP/1.1 200 OK")
+    gateway.wait_until(lambda: not any(is_alive(pid) for pid in pids.values()), "gone with all workers")
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port_of(gateway.url)), PATIENCE)
+
+
+def test_stopping_all_loses_no_request_and_the_address_is_free_again(ships: Fleet) -> None:
+    gateway = ships.start()
+    port = port_of(gateway.url)
+    token = opened(gateway.url)["access_token"]
+    with loaded(port, token, fresh=3, kept=3) as load:
+        gateway.wait_until(lambda: load.answered > 50, "busy")
+        assert gateway.stop() == 0
+    assert [failure for failure in load.failures if "ConnectionRefusedError" not in failure] == []
+    with socket.create_server(("127.0.0.1", port)):
+        pass
+
+
+def test_a_first_worker_that_cannot_start_ends_all_with_its_reason(ships: Fleet) -> None:
+    gateway = ships.launch(state={"url": "sqlite::memory:"})
+    gateway.wait_until(lambda: not is_alive(gateway.pid), "gone")
+    output, _ = gateway.shell.communicate(b"KILL\n", timeout=PATIENCE)
+    assert int(output) == 1
+    gateway.is_over = True
+    assert gateway.text().count("cannot start: every process would have a memory of its own: name a file\n") == 1
+    assert "Traceback" not in gateway.text()
