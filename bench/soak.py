@@ -42,7 +42,6 @@ _HELD = {
     "connections of clients": "gateway_client_connections",
     "upgraded connections": "gateway_tunnels",
     "tasks": "gateway_tasks",
-    "open files": "process_open_fds",
 }
 
 
@@ -63,6 +62,11 @@ class Soak(Storm):
     begun_with: Held | None = None
     memory_then: float = 0.0
 
+    @property
+    def redis_port(self) -> int:
+        assert self.scenario.store.server is not None
+        return self.scenario.store.server.port
+
     def is_disturbed(self) -> bool:
         return time.monotonic() < self.disturbed_until
 
@@ -70,7 +74,7 @@ class Soak(Storm):
         """Start one with workers, and one without."""
         first, second = self.ships.launch(workers=WORKERS), self.ships.launch()
         gateways = [await asyncio.to_thread(each.until_ready) for each in (first, second)]
-        self.begun_with = await held_by(second)
+        self.begun_with = await held_by(second, self.redis_port)
         return gateways
 
 
@@ -127,7 +131,7 @@ async def _play(soak: Soak, arguments: argparse.Namespace) -> int:
         mixed.is_over = True
         await others
     last = soak.gateways[1]
-    at_end = await _settled(last)
+    at_end = await _settled(last, soak.redis_port)
     must_be_zero = {
         "wrong accepts": [*outcome.tally.accepted, *mixed.findings.wrong_accepts],
         "wrong refusals of honest clients": [
@@ -156,24 +160,33 @@ async def _others(soak: Soak, mixed: Mixed, arguments: argparse.Namespace) -> No
 
 async def _note_memory(soak: Soak, after: float) -> None:
     await asyncio.sleep(after)
-    soak.memory_then = (await held_by(soak.gateways[1])).memory
+    soak.memory_then = (await held_by(soak.gateways[1], soak.redis_port)).memory
 
 
-async def held_by(gateway: GatewayProcess) -> Held:
+async def held_by(gateway: GatewayProcess, redis_port: int) -> Held:
     """Return what a process holds now."""
     numbers = {name: await asyncio.to_thread(gateway.metric, metric) for name, metric in _HELD.items()}
     numbers["busy connections to upstreams"] = await asyncio.to_thread(
         lambda: gateway.metric("gateway_upstream_connections", state="busy")
     )
+    numbers["open files, without connections to Redis"] = _files(gateway.pid, redis_port)
     memory = await asyncio.to_thread(gateway.metric, "process_resident_memory_bytes")
     return Held(numbers, memory / 2**20)
 
 
-async def _settled(gateway: GatewayProcess) -> Held:
+def _files(pid: int, redis_port: int) -> int:
+    """Count the open files of a process. Its connections to Redis come and go, up to a bound of their own."""
+    links = [os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()]
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    to_redis = {f"socket:[{row[9]}]" for row in rows if int(row[2].partition(":")[2], 16) == redis_port}
+    return sum(link not in to_redis for link in links)
+
+
+async def _settled(gateway: GatewayProcess, redis_port: int) -> Held:
     """Wait until nothing is left that goes away by itself: idle connections to the upstream, most of all."""
     end = time.monotonic() + 45
     while True:
-        held = await held_by(gateway)
+        held = await held_by(gateway, redis_port)
         idle = await asyncio.to_thread(lambda: gateway.metric("gateway_upstream_connections", state="idle"))
         if (held.numbers["connections of clients"] == 0 and idle == 0) or time.monotonic() > end:
             return held
@@ -184,8 +197,7 @@ def _leaks(soak: Soak, at_end: Held) -> dict[str, list[str]]:
     assert soak.begun_with is not None
     found: dict[str, list[str]] = {}
     for name, number in at_end.numbers.items():
-        slack = 3 if name == "open files" else 0  # the store's connections come and go
-        more = number - soak.begun_with.numbers[name] - slack
+        more = number - soak.begun_with.numbers[name]
         found[f"leaked {name}"] = [f"{soak.begun_with.numbers[name]:g} at first, {number:g} at the end"] * (more > 0)
     grown = at_end.memory - soak.memory_then
     found["leaked memory"] = [f"grew by {grown:.1f} MiB"] * (grown > _MEMORY)

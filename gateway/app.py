@@ -105,7 +105,11 @@ class Gateway:
         self._upkeep = Upkeep(config, directory, self._notice, clock, self._sessions)
         bug = partial(self._report_bug, "endpoints")
         self._editions = Editions(directory, clock, self._notice, self._upkeep, self._sessions, bug)
-        self._edition = self._editions.compile(config, Files())
+        try:
+            self._edition = self._editions.compile(config, Files())
+        except BaseException:
+            self._editions.abandon()
+            raise
         self._reloader: Reloader | None = None
         if file is not None:
             self._reloader = Reloader(
@@ -163,6 +167,7 @@ class Gateway:
             await self._editions.discard(edition, former)
             raise
         self._swap(edition)
+        self._warn_of_plain_links(former.snapshot)
         self._editions.retire(former, edition, lambda each: self.plane.is_needed(each.snapshot))
         await judge_again(self.plane, edition.snapshot)
 
@@ -219,11 +224,12 @@ class Gateway:
         while self.health.is_blocked and time.monotonic() < end and not self.haste.skip_delay.is_set():  # noqa: ASYNC110 - once, at the start
             await asyncio.sleep(_LOOK)
 
-    def _warn_of_plain_links(self) -> None:
-        """Tell of upstreams that are reached over a network without TLS (RFC 9700 §4.13)."""
+    def _warn_of_plain_links(self, former: Snapshot | None = None) -> None:
+        """Tell of upstreams that are reached over a network without TLS (RFC 9700 §4.13), and were not before."""
+        known = {} if former is None else former.upstreams
         for name, upstream in self.snapshot.upstreams.items():
             plain = [str(target) for target in upstream.targets if not target.is_protected]
-            if plain:
+            if plain and known.get(name) is not upstream:
                 self.log.warning("upstream_unprotected", upstream=name, targets=plain)
 
     async def _serve_ops(self) -> None:

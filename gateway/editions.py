@@ -6,7 +6,7 @@ next one is in force, it ends as soon as no request needs it.
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import count
@@ -14,8 +14,9 @@ from pathlib import Path
 
 from aiohttp import web
 
-from gateway.config.compile import Closeable, Snapshot, compile_config
+from gateway.config.compile import Snapshot, compile_config
 from gateway.config.compile_sessions import ENDPOINTS
+from gateway.config.reuse import Closeable
 from gateway.config.schema import Config
 from gateway.endpoints.app import endpoints_application
 from gateway.endpoints.building import Attempts, build_endpoints
@@ -65,7 +66,7 @@ class Editions:
         self._private = ExitStack()
         self._sockets: Iterator[Path] | None = None
         self._leaving: list[Edition] = []
-        self._ending: asyncio.Task[None] | None = None
+        self._endings: set[asyncio.Task[None]] = set()
 
     def compile(self, config: Config, files: Files, former: Edition | None = None) -> Edition:
         """Return the edition of a configuration, which takes over from the former one what is still the same.
@@ -109,7 +110,7 @@ class Editions:
         limits = config.limits  # what the proxy lets pass arrives, and the few headers that it adds
         edition.runner = await serve(
             endpoints_application(snapshot.identity_key, jwks_path, endpoints),
-            Path(snapshot.upstreams[ENDPOINTS].targets[0].address.path),
+            _socket_of(snapshot),
             line_bytes=limits.target_bytes + 64,
             field_bytes=limits.header_bytes,
             headers=limits.headers + 16,
@@ -125,7 +126,10 @@ class Editions:
     def retire(self, former: Edition, present: Edition, is_needed: Callable[[Edition], bool]) -> None:
         """End an edition as soon as it `is_needed` no more; one after the other, since they share parts."""
         self._leaving.append(former)
-        self._ending = asyncio.create_task(self._end_later(former, present, is_needed, self._ending))
+        ending = self._end_later(former, present, is_needed, tuple(self._endings))
+        task = asyncio.create_task(ending, name="end of a configuration")
+        self._endings.add(task)
+        task.add_done_callback(self._endings.discard)
 
     async def discard(self, edition: Edition, present: Edition) -> None:
         """End an edition, but not what it shares with the present one. Calls that it has begun are finished."""
@@ -133,11 +137,15 @@ class Editions:
         if edition.control is not present.control:
             await edition.control.finish()
 
+    def abandon(self) -> None:
+        """Leave nothing behind: not even the first one could be made."""
+        self._private.close()
+
     async def close(self, present: Edition) -> None:
         """End all of them now."""
-        if self._ending is not None:
-            self._ending.cancel()
-            await asyncio.wait({self._ending})
+        for ending in (endings := tuple(self._endings)):
+            ending.cancel()
+        await asyncio.gather(*endings, return_exceptions=True)
         for edition in (*self._leaving, present):
             await self._end(edition, _parts(edition))
             await edition.control.close()
@@ -148,19 +156,23 @@ class Editions:
         former: Edition,
         present: Edition,
         is_needed: Callable[[Edition], bool],
-        before: "asyncio.Task[None] | None",
+        before: Collection[asyncio.Task[None]],
     ) -> None:
-        if before is not None:
-            await before
-        while is_needed(former):  # noqa: ASYNC110 - requests do not tell when they need it no more
-            await asyncio.sleep(_LOOK_EVERY)
-        await self.discard(former, present)
-        self._leaving.remove(former)
+        if before:
+            await asyncio.wait(before)
+        try:
+            while is_needed(former):  # noqa: ASYNC110 - requests do not tell when they need it no more
+                await asyncio.sleep(_LOOK_EVERY)
+            await self.discard(former, present)
+            self._leaving.remove(former)
+        except Exception as error:  # noqa: BLE001 - it is ended with the process
+            self._failed(error)
 
     async def _end(self, edition: Edition, parts: set[Closeable]) -> None:
         if edition.runner is not None:
             await edition.runner.cleanup()
             edition.runner = None
+            _socket_of(edition.snapshot).unlink(missing_ok=True)
         for part in parts:
             part.close()
 
@@ -189,6 +201,10 @@ class Editions:
 
 def _has_own_routes(config: Config) -> bool:
     return config.identity is not None or config.sessions is not None
+
+
+def _socket_of(snapshot: Snapshot) -> Path:
+    return Path(snapshot.upstreams[ENDPOINTS].targets[0].address.path)
 
 
 def _parts(edition: Edition) -> set[Closeable]:

@@ -10,7 +10,7 @@ _TEST = re.compile(r"^ *(?:async )?def (test_\w+)", re.MULTILINE)
 _ID = re.compile(r"CVE-\d{4}-\d{4,}|GHSA(?:-[a-z0-9]{4}){3}")
 
 
-def tests_in(pattern: str) -> set[str]:
+def names_in(pattern: str) -> set[str]:
     """Return the names of the tests in some files."""
     return {name for file in TESTS.glob(pattern) for name in _TEST.findall(file.read_text())}
 
@@ -42,9 +42,9 @@ def test_no_advisory_is_listed_twice() -> None:
 
 def test_every_test_of_an_advisory_is_listed_and_every_listed_one_exists() -> None:
     listed = {test for _, tests, _ in rows() for test in tests}
-    assert listed == tests_in("trips/test_advisories_*.py")
+    assert listed == names_in("trips/test_advisories_*.py")
 
 
 def test_every_test_that_the_page_names_exists() -> None:
     named = set(re.findall(r"`(test_\w+)`", PAGE))
-    assert named <= tests_in("**/test_*.py")
+    assert named <= names_in("**/test_*.py")

@@ -243,3 +243,40 @@ async def test_a_task_that_does_not_stop_is_named_and_left_behind(house: House) 
     assert [(event["event"], event["task"]) for event in house.events] == [("background_task_does_not_stop", "keys")]
     release.set()
     await until(lambda: len(house.events) == 2)
+
+
+async def test_one_task_is_stopped_and_its_name_is_free(house: House) -> None:
+    first, second = Job(0, do_nothing), Job(0, do_nothing)
+    house.supervisor.start("keys", first.run)
+    await until(lambda: first.runs == 1)
+    house.supervisor.stop_one("keys")
+    house.supervisor.keep("keys", second.run)
+    house.supervisor.keep("keys", first.run)
+    await until(lambda: second.runs == 1)
+    house.supervisor.stop_one("nobody")
+    assert (first.runs, house.events) == (1, [])
+    assert house.health.live().is_ok
+    assert len([task for task in asyncio.all_tasks() if task.get_name() == "keys"]) == 1
+
+
+async def test_readiness_comes_back_when_an_essential_task_that_is_down_is_stopped(house: House) -> None:
+    house.supervisor = house.supervisor_with(first_pause=3600)
+    house.supervisor.start("revocations", Job(1, break_down).run, essential=True)
+    await until(lambda: not house.health.ready().is_ok)
+    house.supervisor.stop_one("revocations")
+    assert house.health.ready().is_ok
+
+
+async def test_a_task_that_breaks_while_it_alone_is_stopped_is_logged_and_not_started_again(house: House) -> None:
+    async def job() -> None:
+        try:
+            await for_ever()
+        finally:
+            break_down()
+
+    house.supervisor.start("keys", job)
+    await asyncio.sleep(0)
+    house.supervisor.stop_one("keys")
+    await until(lambda: not [task for task in asyncio.all_tasks() if task.get_name() == "keys"])
+    assert [event["event"] for event in house.events] == ["background_task_failed"]
+    assert house.failures == {}

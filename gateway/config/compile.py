@@ -1,28 +1,16 @@
 """Config to Snapshot: everything a request needs, made once. All mistakes are collected; no Snapshot is half made."""
 
-import ssl
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
-from gateway.config.compile_listeners import ServerTls, listener_tls
-from gateway.config.compile_sessions import (
-    ENDPOINTS,
-    SessionParts,
-    build_session_parts,
-    own_cookies,
-    own_routes,
-    own_tokens,
-    session_service,
-    token_digest,
-)
-from gateway.config.compile_upstreams import UpstreamSpec, upstream_spec
+from gateway.config.compile_listeners import ServerTls
+from gateway.config.compile_parts import Collected, Parts, build_parts
+from gateway.config.compile_sessions import ENDPOINTS, SessionParts, own_cookies, own_routes, session_service
+from gateway.config.compile_upstreams import UpstreamSpec
 from gateway.config.mistakes import SettingPath
 from gateway.config.rate_limits import address_limits, caller_limits
-from gateway.config.reuse import Built, Workshop
+from gateway.config.reuse import Built
 from gateway.config.schema import Config, Cors, Rewrite, RouteSettings
 from gateway.config.sessions import access_cookie, resource_metadata_url
 from gateway.engine.answer_contract import AnswerContract
@@ -36,17 +24,14 @@ from gateway.engine.rate_limits import RateLimits
 from gateway.engine.routes import IndistinguishableRoutes, Route, RouteTable
 from gateway.engine.sessions import SessionService
 from gateway.engine.token_cookies import AccessCookie
-from gateway.mechanisms.authenticators import AuthenticatorSettings
-from gateway.mechanisms.authenticators.issued import IssuedSettings
 from gateway.mechanisms.authenticators.jwt import JwtAuthenticator
-from gateway.mechanisms.base import BadSetting, Job, Mutator, OwnTokens, Resources
-from gateway.mechanisms.fetch import control_tls
+from gateway.mechanisms.base import Job, Mutator, OwnTokens, Resources
 from gateway.mechanisms.files import Digests
 from gateway.mechanisms.mutators import IdentityTokenSettings, MutatorSettings
 from gateway.mechanisms.sources import TokenSourceSettings, token_source
 from gateway.model.faces import Challenge
 from gateway.model.upstream import Address, TargetAddress
-from gateway.tokens.signing import SigningKey, UnusableKey, signing_key
+from gateway.tokens.signing import SigningKey
 
 ALWAYS_EXPOSED = ("WWW-Authenticate", "Retry-After")
 
@@ -92,21 +77,6 @@ class CompileMistakes(Exception):
         self.mistakes = mistakes
 
 
-@dataclass(slots=True)
-class _Mistakes:
-    found: list[tuple[SettingPath, str]] = field(default_factory=list)
-
-    @contextmanager
-    def at(self, *path: str | int) -> Iterator[None]:
-        """Collect what goes wrong while the setting at `path` is built."""
-        try:
-            yield
-        except BadSetting as error:
-            self.found.append(((*path, *error.path), str(error)))
-        except (UnusableKey, ssl.SSLError, ValueError, OSError) as error:
-            self.found.append((path, str(error)))
-
-
 def compile_config(
     config: Config,
     resources: Resources,
@@ -118,8 +88,10 @@ def compile_config(
     `endpoints_socket` is where the gateway's own routes are served. Parts of the `previous` Snapshot that would be the
     same are taken over, with all that they remember, and so are the gateway's own keys.
     """
-    mistakes = _Mistakes()
-    parts = _build_parts(config, resources, mistakes, previous)
+    mistakes = Collected()
+    former = {} if previous is None else previous.built
+    keys = None if previous is None or previous.own is None else previous.own.keys
+    parts = build_parts(config, resources, mistakes, former, keys)
     resources = parts.workshop.resources
     _refuse_conflicts(config, mistakes)
     if mistakes.found:
@@ -155,7 +127,7 @@ def compile_config(
         identity_key=parts.identity_key,
         own=resources.own,
         sessions=sessions,
-        session_parts=parts.session_parts,
+        session_parts=parts.sessions,
         admin_token=parts.admin_token,
         built=parts.workshop.built,
         files=resources.files.digests(),
@@ -164,96 +136,13 @@ def compile_config(
 
 def compile_mistakes(config: Config, resources: Resources) -> list[tuple[SettingPath, str]]:
     """Return what would keep a Config from being compiled. The Config may lack items that are invalid by themselves."""
-    mistakes = _Mistakes()
-    _build_parts(config, resources, mistakes).discard()
+    mistakes = Collected()
+    build_parts(config, resources, mistakes, {}).discard()
     _refuse_conflicts(config, mistakes)
     return mistakes.found
 
 
-@runtime_checkable
-class Closeable(Protocol):
-    """A part that holds threads."""
-
-    def close(self) -> None: ...
-
-
-@dataclass(slots=True)
-class _Parts:
-    """What is built from files and settings before the routes are."""
-
-    workshop: Workshop
-    identity_key: SigningKey | None = None
-    admin_token: bytes | None = None
-    authenticators: dict[str, JwtAuthenticator] = field(default_factory=dict)
-    upstreams: dict[str, UpstreamSpec] = field(default_factory=dict)
-    listener_tls: dict[Address, ServerTls] = field(default_factory=dict)
-    session_parts: SessionParts | None = None
-
-    def discard(self) -> None:
-        """Let go of what nobody will use."""
-        for part in self.workshop.new_parts():
-            if isinstance(part, Closeable):
-                part.close()
-
-
-def _build_parts(config: Config, resources: Resources, mistakes: _Mistakes, previous: Snapshot | None = None) -> _Parts:
-    resources = replace(resources, insecure=frozenset(config.insecure), own=None)
-    if config.sessions is not None:
-        keys = None if previous is None or previous.own is None else previous.own.keys
-        with mistakes.at("sessions"):
-            resources.own = own_tokens(config.sessions, resources, keys)
-    parts = _Parts(Workshop(resources, {} if previous is None else previous.built))
-    parts.identity_key = _identity_key(config, resources, mistakes)
-    if config.admin is not None and config.admin.token_file is not None:
-        with mistakes.at("admin", "token_file"):
-            parts.admin_token = token_digest(resources.read(config.admin.token_file))
-    if config.fetch.ca is not None:
-        with mistakes.at("fetch", "ca"):
-            with resources.steady(config.fetch.ca):
-                control_tls(resources.directory / config.fetch.ca)
-    if config.sessions is not None:
-        parts.session_parts = build_session_parts(config.sessions, parts.workshop, mistakes.at)
-    for name, settings in config.authenticators.items():
-        if isinstance(settings, IssuedSettings) and config.sessions is not None and resources.own is None:
-            continue  # what is wrong with the sessions has been told
-        with mistakes.at("authenticators", name):
-            parts.authenticators[name] = _authenticator(name, settings, parts.workshop)
-    for name, upstream in config.upstreams.items():
-        with mistakes.at("upstreams", name, "tls"):
-            place = "upstreams", name
-            parts.upstreams[name] = parts.workshop.part(
-                place, upstream, partial(upstream_spec, name, upstream, resources)
-            )
-    for index, listener in enumerate(config.listen):
-        if listener.tls is not None:
-            with mistakes.at("listen", index, "tls"):
-                place = "listen", str(listener.address)
-                parts.listener_tls[listener.address] = parts.workshop.part(
-                    place, listener.tls, partial(listener_tls, listener.tls, resources)
-                )
-    return parts
-
-
-def _authenticator(name: str, settings: AuthenticatorSettings, workshop: Workshop) -> JwtAuthenticator:
-    """Return the former authenticator where nothing it depends on has changed, else a new one.
-
-    What the former remembers of tokens was verified under its settings. What it has fetched is another matter.
-    """
-    resources, place = workshop.resources, ("authenticators", name)
-    depends_on: object = resources.own if isinstance(settings, IssuedSettings) else resources.fetch
-    context = resources.insecure, depends_on
-    authenticator = workshop.part(place, settings, partial(_built_authenticator, name, settings, resources), *context)
-    former = workshop.former_part(place, *context)
-    if isinstance(former, JwtAuthenticator) and former is not authenticator:
-        authenticator.inherit(former)
-    return authenticator
-
-
-def _built_authenticator(name: str, settings: AuthenticatorSettings, resources: Resources) -> JwtAuthenticator:
-    return settings.build(name, resources)
-
-
-def _refuse_conflicts(config: Config, mistakes: _Mistakes) -> None:
+def _refuse_conflicts(config: Config, mistakes: Collected) -> None:
     """Find the routes that can never be told apart, from each other or from the gateway's own."""
     own_paths = {route.path for route in own_routes(config)}
     distinct: list[tuple[int, Route]] = []
@@ -285,15 +174,7 @@ def _bare_route(settings: RouteSettings) -> Route:
     )
 
 
-def _identity_key(config: Config, resources: Resources, mistakes: _Mistakes) -> SigningKey | None:
-    if config.identity is None:
-        return None
-    with mistakes.at("identity", "key_file"):
-        return signing_key(resources.read(config.identity.key_file))
-    return None
-
-
-def _route(settings: RouteSettings, config: Config, parts: _Parts) -> Route:
+def _route(settings: RouteSettings, config: Config, parts: Parts) -> Route:
     looks_at_tokens = settings.access != "public"
     inject = (config.inject if settings.inject is None else settings.inject) if looks_at_tokens else ()
     vouchers = settings.authenticators or tuple(parts.authenticators)

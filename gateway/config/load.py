@@ -17,6 +17,10 @@ from gateway.config.mistakes import ConfigMistakes, Mistake, SettingPath
 from gateway.config.schema import Config
 from gateway.config.wording import sentence, unknown_setting
 from gateway.mechanisms.base import offline_resources
+from gateway.mechanisms.files import bounded_content
+
+MAX_FILE = 16 * 1024 * 1024
+"""Thousands of routes fit in one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ def load_config(file: Path, environment: Mapping[str, str]) -> Loaded:
     compiler; but if there are mistakes anyway, those are reported with them.
     """
     try:
-        source = file.read_bytes()
+        source = bounded_content(file, MAX_FILE)
     except OSError as error:
         raise unreadable(file, error) from error
     return load_text(source, environment, file=file)

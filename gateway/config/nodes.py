@@ -59,7 +59,7 @@ def compose(text: str) -> Node | None:
         return _Composer(yaml.parse(text, Loader=_LOADER)).document()
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        line = min(line, len(text.splitlines()))  # the end of a text counts as a line
+        line = min(line, len(f"{text}.".splitlines()))  # libyaml counts a line that begins where the last one ends
         raise Malformed(line, _syntax_message(error, text, line)) from error
     except yaml.YAMLError as error:
         raise Malformed(1, f"not valid YAML: {error}") from error

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Protocol, TypeVar, cast, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -11,6 +11,13 @@ from gateway.config.mistakes import SettingPath
 from gateway.mechanisms.base import Resources
 
 T = TypeVar("T")
+
+
+@runtime_checkable
+class Closeable(Protocol):
+    """A part that holds threads."""
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -351,8 +351,8 @@ class Config(Settings):
     timeouts: Timeouts = Timeouts()
     """How long a client may take."""
     reload: Literal["watch", "signal"] = "watch"
-    """When this file and the files it names are read again: `watch`: when they change, and on SIGHUP. `signal`: on SIGHUP
-    only. What cannot be used is told, and changes nothing."""
+    """When this file and the files it names are read again. `watch`: when they change, and on SIGHUP. `signal`: on
+    SIGHUP only. What cannot be used is told, and changes nothing."""
     log: LogSettings = LogSettings()
     """Logs."""
     identity: Identity | None = None

@@ -105,7 +105,10 @@ class Gatekeeper:
         return ("" if host is None else host.name), read_target(request.target, host)
 
     def match(self, request: InboundRequest, host: str, target: Target) -> Route:
-        """Return the route of a request; for a CORS preflight, that of the request it asks for. Raises NoRoute."""
+        """Return the route of a request; for a CORS preflight, that of the request it asks for.
+
+        Raises NoRoute; AmbiguousTarget if a careless server would read a path of a route that asks for more.
+        """
         if request.method == "OPTIONS" and is_preflight(request):
             wanted = (request.one(b"access-control-request-method") or b"").decode("latin-1")
             route = self._routes.find(host, wanted, target.path)
@@ -113,7 +116,15 @@ class Gatekeeper:
                 return route
         if (route := self._routes.find(host, request.method, target.path)) is None:
             raise NoRoute(f"no route for {request.method} {target.path} on {host!r}")
+        if target.misreadings and (route.encoded_slashes or not target.has_encoded_slash):
+            self._refuse_misreadings(request.method, host, target, route)
         return route
+
+    def _refuse_misreadings(self, method: str, host: str, target: Target, route: Route) -> None:
+        for path in target.misreadings:
+            other = self._routes.find(host, method, path)
+            if other is not None and other.asks_for_other_things_than(route):
+                raise AmbiguousTarget(f'a server that decodes the path first would read a path of route "{other.id}"')
 
     def _judge(self, request: InboundRequest, route: Route, target: Target) -> Decision:
         refuse_encoded_slash(route, target)

@@ -66,8 +66,8 @@ _BEARER = re.compile(rb"[^a-z0-9]*bearer", re.IGNORECASE)
 """Also behind what is white space to some servers (U+00A0), and without a space after it: a tab is one to some."""
 
 _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
-_COOKIE_EDGES = bytes(range(0x21)) + bytes(range(0x7F, 0x100)) + b'"='
-"""What servers strip off the name of a cookie: white space, that of Unicode too."""
+_COOKIE_EDGES = bytes(range(0x21)) + bytes(range(0x7F, 0x100)) + b'"=+'
+"""What servers strip off the name of a cookie: white space, that of Unicode too, and `+` that is decoded to it."""
 _COOKIE_BREAK = re.compile(rb"[,\s]+")
 """Where a cookie ends to some servers, beside `;`: a comma (RFC 2965 §3.2.2), white space (Python's SimpleCookie)."""
 
@@ -170,15 +170,24 @@ class HeaderContract:
 
     def _without(self, hidden: frozenset[bytes], checked: frozenset[bytes], value: bytes) -> bytes | None:
         """Return a `Cookie` value without the cookies that are hidden, unless checked; None if nothing is left."""
-        pairs = [pair.strip(b" \t") for pair in value.split(b";")]
-        return b"; ".join(pair for pair in pairs if self._passes(hidden, checked, pair)) or None
+        memo = self._cookie_memo
+        kept = []
+        for each in value.split(b";"):
+            pair = each.strip(b" \t")
+            spelling = memo.get(pair.partition(b"=")[0])
+            if spelling in hidden and not checked:
+                continue
+            is_usual = spelling and spelling not in hidden and b"," not in pair and b" " not in pair
+            if (is_usual and b"\t" not in pair) or self._passes(hidden, checked, pair):
+                kept.append(pair)
+        return b"; ".join(kept) or None
 
     def _passes(self, hidden: frozenset[bytes], checked: frozenset[bytes], pair: bytes) -> bool:
         name, equals, _ = pair.partition(b"=")
         if equals and name.strip(b" \t") in checked and self._spelled(name) not in self._own_cookies:
             return True  # its source has seen that it holds one token, which nothing can end early
-        pieces = _COOKIE_BREAK.split(pair) if b"," in pair or b" " in pair or b"\t" in pair else (pair,)
-        return all(self._spelled(piece.lstrip(b"=").partition(b"=")[0]) not in hidden for piece in pieces)
+        names = [piece.lstrip(b"=").partition(b"=")[0] for piece in _COOKIE_BREAK.split(pair)]
+        return all(self._spelled(name) not in hidden for name in names)
 
     def _spelled(self, name: bytes) -> bytes:
         spelling = self._cookie_memo.get(name)

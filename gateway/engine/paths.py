@@ -6,7 +6,8 @@ read differently has none, and is refused. What a route matched is, byte for byt
 Canonical: percent-encodings of characters that may stand for themselves are decoded, all others are in upper case;
 characters that must not stand for themselves are encoded. Refused: dot segments and empty segments in any encoding,
 `;`, `\\`, `#`, control characters, invalid or double percent-encoding, what is not UTF-8. `%2F` and `%5C` survive and
-are reported, for the route to decide.
+are reported, for the route to decide. These two, `%3F` and `%23` mean something else to a server that decodes too early:
+what it would read is reported too, so that no other rules apply to it.
 """
 
 import re
@@ -25,7 +26,8 @@ _TO_ENCODE = str.maketrans({char: f"%{ord(char):02X}" for char in '"<>^`{|}[]'})
 _NOT_LITERAL = re.compile(rf'[^{_PLAIN}/"<>^`{{|}}\[\]]'.encode())
 _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
 _DOUBLE = re.compile(rb"%25[0-9A-Fa-f]{2}")
-_ENCODED_SLASH = re.compile(rb"%2F|%5C")
+_ENCODED_SLASH = re.compile(r"%2F|%5C")
+_ENCODED_END = re.compile(r"%3F|%23")
 _QUERY = re.compile(rb"[!-\"$-~]*")
 """Visible ASCII without `#`."""
 _MAY_NAME_TOKEN = re.compile(rb"token|%", re.IGNORECASE)
@@ -33,11 +35,15 @@ _ABSOLUTE = re.compile(rb"(?:http|https)://([^/?#]*)(.*)", re.IGNORECASE | re.DO
 
 
 class Target(NamedTuple):
-    """A canonical path, the query without tokens (with its `?`, or empty), and whether the path has `%2F` or `%5C`."""
+    """A canonical path, the query without tokens (with its `?`, or empty), and whether the path has `%2F` or `%5C`.
+
+    `misreadings` are the paths that it is for servers that decode before they look for `/`, `?` and `#`.
+    """
 
     path: str
     query: bytes
     has_encoded_slash: bool
+    misreadings: tuple[str, ...] = ()
 
 
 def read_target(raw: bytes, host: Host | None) -> Target:
@@ -52,7 +58,16 @@ def read_target(raw: bytes, host: Host | None) -> Target:
     if _CLEAN_PATH.fullmatch(path):
         return Target(path.decode(), without_token(mark + query), False)
     canonical = canonical_path(path)
-    return Target(canonical, without_token(mark + query), _ENCODED_SLASH.search(canonical.encode()) is not None)
+    has_encoded_slash = _ENCODED_SLASH.search(canonical) is not None
+    return Target(canonical, without_token(mark + query), has_encoded_slash, _misreadings(canonical))
+
+
+def _misreadings(path: str) -> tuple[str, ...]:
+    if "%" not in path:
+        return ()
+    with_slashes = _ENCODED_SLASH.sub("/", path)
+    readings = (with_slashes, _ENCODED_END.split(path, 1)[0], _ENCODED_END.split(with_slashes, 1)[0])
+    return tuple(reading for reading in dict.fromkeys(readings) if reading != path)
 
 
 def _from_absolute_form(raw: bytes, host: Host | None) -> bytes:

@@ -53,7 +53,7 @@ class RateLimits:
     def _take(self, asked: Sequence[tuple[RateLimit, Key]]) -> None:
         over = self._table.take(asked)
         if over is not None:
-            raise RateLimited(f"{over.limit}; {over.wait:.3f} s too early", retry_after=max(1, math.ceil(over.wait)))
+            raise RateLimited(f"{over.limit}; {over.wait:.3f} s too early", retry_after=math.ceil(over.wait))
 
     def _network(self, address: str) -> str:
         network = self._networks.get(address)

@@ -62,6 +62,13 @@ class Route:
         """Whether there are callers whom it refuses when the news of revocations is too old."""
         return self.access != "public" and self.when_stale != "open"
 
+    def asks_for_other_things_than(self, other: "Route") -> bool:
+        """Whether a caller that the other route lets through is not sure to be let through by this one."""
+        if self is other or self.access == "public":
+            return False
+        mine = (self.access, self.authenticators, self.policies, self.max_staleness, self.when_stale)
+        return mine != (other.access, other.authenticators, other.policies, other.max_staleness, other.when_stale)
+
     def rewritten(self, path: str) -> str:
         """Return the path as the upstream shall see it."""
         if self.rewrite is None:

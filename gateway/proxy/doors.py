@@ -89,7 +89,7 @@ class Room:
     def _look(self, now: float, newcomer: Waiting) -> None:
         everyone = [(each.waiting_since(), each) for each in self._everyone() if each is not newcomer]
         waiting = [pair for pair in everyone if pair[0] < now]
-        self._least = len(everyone) // _SHARE + 1
+        self._least = len(everyone) // _SHARE + _SHARE
         self._waiting = [each for _, each in nsmallest(self._least, waiting, key=lambda pair: pair[0])][::-1]
         self._looked_at, self._left = now, 0
 

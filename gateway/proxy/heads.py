@@ -115,7 +115,10 @@ class AnswerHead(NamedTuple):
 
 
 _CORS = b"access-control-"
-_SPECIAL = frozenset({b"connection", b"content-length", b"transfer-encoding"})
+_LENGTH = b"content-length"
+_USUAL_DIGITS = 18
+_SPECIAL = {each: each for each in (b"connection", b"content-length", b"transfer-encoding")}
+_SPECIAL[b"proxy-connection"] = b"connection"  # as llhttp reads it
 """Headers of an answer that mean something to the connection, beside what they mean to the client."""
 _NOTHING: frozenset[bytes] = frozenset()
 _KEEP_ALIVE = frozenset({b"keep-alive"})
@@ -156,15 +159,21 @@ class AnswerHeads:
                 special.setdefault(kind, []).append(value)
                 if marks_cors and kind == _CORS:
                     continue
+                if kind == _LENGTH and (value[:1] == b"0" or len(value) > _USUAL_DIGITS):
+                    value = _one_spelling(value)
                 if kind in self._owned and not is_own and not self._contract.keeps(kind, value):
                     continue
             if prefix:
                 lines.append(prefix + value + b"\r\n")
         framing = _answer_framing(status, special, is_head=is_head)
+        if (status < 200 or status == 204) and _LENGTH in special:
+            lines = [line for line in lines if line[:15].lower() != b"content-length:"]  # RFC 9110 §8.6
         options = _options(special[b"connection"]) if b"connection" in special else _NOTHING
         if not _KEEP_ALIVE.issuperset(options):
             lines = [line for line in lines if line.partition(b":")[0].lower() not in options - _NEVER_LISTED]
         keeps_alive = b"close" not in options and (version == "1.1" or b"keep-alive" in options)
+        if version == "1.0" and b"transfer-encoding" in special:
+            raise UpstreamMalformed("the upstream used Transfer-Encoding in an HTTP/1.0 answer")
         return AnswerHead(framing, framing is Framing.CLOSE or not keeps_alive, b"".join(lines))
 
     def _classify(self, name: bytes) -> tuple[bytes, bytes]:
@@ -173,7 +182,7 @@ class AnswerHeads:
         if (spelling := spelled(name)) in self._owned:
             kind = spelling
         else:
-            kind = lower if lower in _SPECIAL else _CORS if lower.startswith(_CORS) else b""
+            kind = _SPECIAL.get(lower) or (_CORS if lower.startswith(_CORS) else b"")
         prefix = b"" if lower in HOP_BY_HOP else name + b": "
         return self._memo.remember(name, (prefix, kind))
 
@@ -193,6 +202,20 @@ def _answer_framing(status: int, special: dict[bytes, list[bytes]], *, is_head: 
     if codings is not None:
         return Framing.CHUNKED
     return Framing.LENGTH if b"content-length" in special else Framing.CLOSE
+
+
+def _one_spelling(length: bytes) -> bytes:
+    if (number := int(length)) > _LONGEST_BODY:
+        raise UpstreamMalformed("a Content-Length that many clients cannot count")
+    return b"%d" % number
+
+
+def refuse_interim_body(headers: list[Header]) -> None:
+    """Raise UpstreamMalformed if a 1xx answer announces a body: llhttp reads one where there is none (RFC 9110 §8.6)."""
+    for name, value in headers:
+        lower = name.lower()
+        if lower == b"transfer-encoding" or (lower == _LENGTH and value.strip(b"0")):
+            raise UpstreamMalformed("an interim answer announces a body")
 
 
 def status_line(status: int) -> bytes:

@@ -295,8 +295,7 @@ class Relay:
     def answer_interim(self, status: int, headers: list[Header]) -> None:
         """A 1xx answer: passed on to those who can understand it (RFC 9110 §15.2)."""
         if self.request.version == "1.1" and (status != 100 or expects_continue(self.request)):
-            fields = [header for header in headers if header[0].lower() != b"content-length"]  # RFC 9110 §8.6
-            head = self._client.plane.answer_heads.read(status, "1.1", fields)
+            head = self._client.plane.answer_heads.read(status, "1.1", headers)
             self._client.send(status_line(status) + head.lines + b"\r\n")
             self._client.flush()
 

@@ -13,7 +13,7 @@ import httptools
 
 from gateway.model.errors import FirstByteTimeout, IdleTimeout, Refusal, UpstreamClosed, UpstreamMalformed
 from gateway.model.request import Header
-from gateway.proxy.heads import AnswerHead, Framing
+from gateway.proxy.heads import AnswerHead, Framing, refuse_interim_body
 
 if TYPE_CHECKING:
     from gateway.proxy.pool import UpstreamPool
@@ -208,8 +208,10 @@ class UpstreamConnection(asyncio.Protocol):
                 self._head_bytes += len(data)
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._switch(relay, data[upgrade.args[0] :])
-            return
+            if not self._answered:
+                self._switch(relay, data[upgrade.args[0] :])
+                return
+            self._doubtful = True
         except httptools.HttpParserCallbackError as error:
             cause = error.__context__
             self._fail(
@@ -271,8 +273,9 @@ class UpstreamConnection(asyncio.Protocol):
         self._answered = self._doubtful = self.answer_began = False
 
     def _switch(self, relay: Borrower, rest: bytes) -> None:
-        if self._status != 101 or relay.upgrade is None:
-            self._fail(relay, UpstreamMalformed("the upstream switched protocols without being asked"))
+        protocols = [value.lower() for name, value in self._headers if name.lower() == b"upgrade"]
+        if self._status != 101 or relay.upgrade is None or protocols != [relay.upgrade]:
+            self._fail(relay, UpstreamMalformed("the upstream switched to a protocol that nobody asked for"))
             return
         if self.target.is_watched:
             self.pool.trouble.answered(self.target, 101, relay.sent_at)
@@ -291,6 +294,8 @@ class UpstreamConnection(asyncio.Protocol):
         if not self.answer_began:  # what comes later is a trailer, or an answer that nobody asked for
             # llhttp leaves spaces and tabs. The tabs stay: for it, `chunked` and a tab is another coding.
             self._headers.append((name, value.rstrip(b" ")))
+        elif name.lower() == b"transfer-encoding":  # after it, llhttp waits for more chunks
+            raise UpstreamMalformed("a trailer of Transfer-Encoding")
 
     def on_headers_complete(self) -> None:
         relay = self.relay
@@ -305,6 +310,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._interim += 1
             if self._interim > _INTERIM_ANSWERS:
                 raise UpstreamMalformed("too many interim answers")
+            refuse_interim_body(self._headers)
             return
         target = self.target
         if status >= 500 or target.is_watched:

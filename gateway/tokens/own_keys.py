@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
+from threading import Lock
 from typing import Any
 from weakref import WeakSet
 
@@ -86,6 +87,7 @@ class OwnKeys:
 
     def __init__(self, current: Keyring) -> None:
         self._caches: WeakSet[TokenCache] = WeakSet()
+        self._lock = Lock()  # a reload adds caches in a thread of its own
         self._current = current
         self._set = _verifiers(current)
 
@@ -98,8 +100,9 @@ class OwnKeys:
         withdrawn = self._set.thumbprints
         self._current, self._set = keyring, _verifiers(keyring)
         withdrawn -= self._set.thumbprints
-        for cache in self._caches if withdrawn else ():
-            cache.forget(withdrawn)
+        with self._lock:
+            for cache in self._caches if withdrawn else ():
+                cache.forget(withdrawn)
 
     @property
     def keys(self) -> tuple[Key, ...]:
@@ -108,7 +111,8 @@ class OwnKeys:
 
     def forget_in(self, cache: TokenCache) -> None:
         """From now on, let a cache forget what was verified with a key that is withdrawn, as long as it is used."""
-        self._caches.add(cache)
+        with self._lock:
+            self._caches.add(cache)
 
     def lookup(self, kid: str | None, alg: str, now: float) -> tuple[Key, ...]:
         """Return the key of this name. Raises UnknownKey, also without one, or WrongAlgorithm."""

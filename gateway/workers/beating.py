@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 
 from gateway.app import Gateway
-from gateway.telemetry.merging import numbers_of, to_json
+from gateway.telemetry.merging import Numbers, numbers_of, to_json
 from gateway.workers.channel import Channel
 from gateway.workers.signals import stopped_by_signals
 
@@ -43,7 +43,10 @@ class Line:
         self._channel.send(word)
 
     def tell_numbers(self, question: int = 0) -> None:
-        self._channel.send("numbers", question, to_json(numbers_of(self._gateway.metrics.scrape())))
+        """Tell what was counted. Before the start there is nothing to tell, not even that no configuration is in force."""
+        is_up = self._gateway.health.started().is_ok
+        numbers = numbers_of(self._gateway.metrics.scrape()) if is_up else Numbers()
+        self._channel.send("numbers", question, to_json(numbers))
 
     async def keep_listening(
         self, drain: Callable[[], None], end: Callable[[], None], reload: Callable[[], None]
@@ -58,9 +61,8 @@ class Line:
         drain()
 
     async def close(self) -> None:
-        """Leave the last numbers behind, unless there never were any."""
-        if self._gateway.health.started().is_ok:
-            self.tell_numbers()
+        """Leave the last numbers behind."""
+        self.tell_numbers()
         await self._channel.close()
 
     def _condition(self) -> bytes:

@@ -18,7 +18,7 @@ from gateway.telemetry.log import Log
 from gateway.telemetry.merging import Ledger, Numbers
 from gateway.workers.fleet_health import FleetHealth, Seat
 from gateway.workers.fleet_metrics import FleetMetrics
-from gateway.workers.plan import Plan, addresses
+from gateway.workers.plan import Plan
 from gateway.workers.process import WorkerProcess
 
 
@@ -95,7 +95,7 @@ class Parent:
             await self._seat_new(seat, patience=0)
         self._begin(self._keep_looking())
         await _any(self._all_accepting(), self._hurry.wait())
-        self._log.info("listening", addresses=addresses(self._plan), workers=len(self._seats), version=self._version)
+        self._log.info("listening", addresses=list(self._plan.listen), workers=len(self._seats), version=self._version)
 
     async def _all_accepting(self) -> None:
         while not self.health.started().is_ok:  # noqa: ASYNC110 - once, at the start

@@ -30,6 +30,7 @@ class Places:
     def plan(self, config_file: str, config: Config) -> Plan:
         return Plan(
             config_file,
+            tuple(str(listener.address) for listener in config.listen),
             tuple({str(address): sock.fileno() for address, sock in slot.items()} for slot in self.slots),
             tuple(sock.fileno() for sock in self.ours),
             {str(address): sock.fileno() for address, sock in self.ops.items()},

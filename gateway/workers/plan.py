@@ -21,6 +21,8 @@ class Plan:
 
     config: str
     """The configuration file, for the workers to read."""
+    listen: tuple[str, ...]
+    """Where requests come in."""
     slots: tuple[Sockets, ...]
     """For each worker the sockets that it serves. One that several share is in several slots."""
     ours: tuple[int, ...]
@@ -32,11 +34,6 @@ class Plan:
     def descriptors(self) -> set[int]:
         """Return all descriptors of sockets."""
         return {descriptor for sockets in (*self.slots, self.ops) for descriptor in sockets.values()}
-
-
-def addresses(plan: Plan) -> list[str]:
-    """Return where the workers listen."""
-    return list(plan.slots[0])
 
 
 def become_parent(plan: Plan) -> None:
@@ -59,7 +56,7 @@ def read_plan(descriptor: int) -> Plan:
     """Return the plan that was handed over. The sockets in it are not inherited by accident any more."""
     with os.fdopen(descriptor) as pipe:
         values = json.load(pipe)
-    plan = Plan(**{**values, "slots": tuple(values["slots"]), "ours": tuple(values["ours"])})
+    plan = Plan(**{**values, **{name: tuple(values[name]) for name in ("listen", "slots", "ours")}})
     for each in plan.descriptors():
         os.set_inheritable(each, False)
     return plan

@@ -573,7 +573,9 @@ def test_our_own_keys_are_told_by_where_they_are() -> None:
 
 
 def test_rate_limits_are_shown_and_nothing_is_counted(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    limits = "rate_limits: [{by: client_address, requests: 1, per: 1m}, {by: subject, requests: 2, per: 1s, burst: 9}]\n"
+    limits = (
+        "rate_limits: [{by: client_address, requests: 1, per: 1m}, {by: subject, requests: 2, per: 1s, burst: 9}]\n"
+    )
     config.write_text(CONFIG + limits)
     for _ in range(3):
         asked = Asked(config, capsys, "--url", ORDERS, "--token", token(), "--peer", "2001:db8::7")
@@ -587,7 +589,7 @@ def test_rate_limits_are_shown_and_nothing_is_counted(config: Path, capsys: pyte
     assert "Rate limits" in asked.text
     maybe = Asked(config, capsys, "--url", "https://api.example/maybe/x")
     assert maybe.step("rate_limits", "subject")[1] == f"{words}; nobody without a token; not counted here"
-    shared = "state: {url: redis://127.0.0.1}\nrate_limits: [{by: client_address, requests: 1, per: 1m, shared: true}]\n"
-    config.write_text(CONFIG + shared)
+    shared = "{by: client_address, requests: 1, per: 1m, shared: true}"
+    config.write_text(f"{CONFIG}state: {{url: redis://127.0.0.1}}\nrate_limits: [{shared}]\n")
     public = Asked(config, capsys, "--url", "https://api.example/public")
     assert "over all processes" in public.step("rate_limits", "client_address")[1]

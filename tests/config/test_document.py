@@ -151,6 +151,12 @@ def test_broken_syntax_is_said_with_the_line() -> None:
     assert mistake.startswith("config.yaml:2: not valid YAML: ")
 
 
+def test_what_is_missing_at_the_end_has_the_last_line() -> None:
+    """libyaml counts a line that begins where the text ends."""
+    [mistake] = mistakes("realm:\ns")
+    assert mistake.startswith("config.yaml:2: not valid YAML: ")
+
+
 def test_an_unquoted_interpolation_in_brackets_is_explained() -> None:
     [mistake] = mistakes("a: [${X}]\n")
     assert mistake.endswith('; inside [ ] and { } an interpolation needs quotes: "${NAME}"')
@@ -305,6 +311,13 @@ def test_a_mistake_is_one_line_with_file_line_and_path() -> None:
     assert str(Mistake("c.yaml", 31, "routes[2].upstream", "unknown")) == "c.yaml:31: routes[2].upstream: unknown"
     assert str(Mistake("c.yaml", 3, "", "bad")) == "c.yaml:3: bad"
     assert str(Mistake("c.yaml", 0, "", "cannot be read")) == "c.yaml: cannot be read"
+
+
+def test_nothing_in_a_mistake_can_break_its_line_or_speak_to_a_terminal() -> None:
+    assert (
+        str(Mistake("c.yaml", 3, "a", 'unknown upstream "p\n\x1b[31mq"'))
+        == r'c.yaml:3: a: unknown upstream "p\n\x1b[31mq"'
+    )
 
 
 def test_mistakes_are_sorted_by_line_and_told_once() -> None:

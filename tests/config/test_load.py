@@ -433,3 +433,8 @@ def test_a_route_with_other_mistakes_still_has_its_names_checked() -> None:
         "routes[0].authenticators[1]: must be text; put it in quotes",
         'routes[0].upstream: unknown upstream "ordres"; did you mean "orders"?',
     ]
+
+
+def test_a_file_that_has_no_end_is_a_mistake() -> None:
+    with pytest.raises(ConfigMistakes, match="larger than 16777216 bytes"):
+        load_config(Path("/dev/zero"), {})

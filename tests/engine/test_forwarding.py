@@ -231,6 +231,12 @@ def test_the_proxy_is_named_as_forwarded_wants_it(peer: Peer, node: str) -> None
     assert block["Forwarded"] == f'for=1.1.1.1, for={node};host="api.example";proto=http'
 
 
+@pytest.mark.parametrize("lines", [["a, "], ["a", ""], [", a ,", " "]])
+def test_no_empty_hop_is_left_at_an_edge(lines: list[str]) -> None:
+    headers = told(*(f"X-Forwarded-For: {line}" for line in lines), peer=Peer("unix", True))
+    assert headers["X-Forwarded-For"] == "a"
+
+
 def test_a_proxy_behind_a_unix_socket_has_no_address_to_append() -> None:
     trusted = Peer("unix", is_trusted_proxy=True)
     assert told("X-Forwarded-For: 1.1.1.1", peer=trusted)["X-Forwarded-For"] == "1.1.1.1"

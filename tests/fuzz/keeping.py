@@ -9,7 +9,7 @@ from typing import Any
 from tests.fuzz.places import CORPUS, WORK, inputs
 from tests.fuzz.targets import load
 
-MOST = 40
+MOST = 20
 """Files of a target's corpus, seeds not counted."""
 LARGEST = 2048
 """Bytes of a file that is added."""

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -147,9 +148,8 @@ async def test_so_many_connections_and_no_more(metrics: Metrics) -> None:
     runner = await serve(ops_application(metrics, Health()), ("127.0.0.1", 0), connections=2)
     opened = [await asyncio.open_connection(*runner.addresses[0]) for _ in range(3)]
     opened[2][1].write(b"GET /healthz HTTP/1.1\r\nHost: ops\r\n\r\n")
-    with pytest.raises(ConnectionError):
+    with contextlib.suppress(ConnectionError):
         assert await opened[2][0].read() == b""
-        raise ConnectionError
     opened[0][1].write(b"GET /healthz HTTP/1.1\r\nHost: ops\r\n\r\n")
     assert (await opened[0][0].readline()).startswith(b"HTTP/1.1 200")
     for _, writer in opened:

@@ -32,6 +32,8 @@ class Connection:
     cuts: list[Refusal] = field(default_factory=list)
     looks: int = 0
     is_aborted: bool = False
+    snapshot: Any = None
+    """The one that the request began with; by default that of the plane."""
 
     @property
     def relay(self) -> Any:
@@ -42,7 +44,7 @@ class Connection:
             route=self.route,
             allow=allow,
             request=request(),
-            snapshot=self.plane.snapshot,
+            snapshot=self.snapshot or self.plane.snapshot,
             cut=self._cut,
         )
 
@@ -141,6 +143,25 @@ def test_what_was_let_through_between_two_looks_at_stale_news_is_found(news: New
     connection = plane.add(ALICE, route())
     sweep.deadline_passed(2)
     assert [type(each) for each in connection.cuts] == [StaleRevocations]
+
+
+def test_stale_news_cut_by_the_limit_of_the_snapshot_that_a_request_began_with(news: News) -> None:
+    """After a reload, a stricter limit of before still holds for what is under way, as long as it is."""
+    strict, lax = route(max_staleness=10), route(max_staleness=1000)
+    plane = Plane(strict, news=news)
+    connection = plane.add(ALICE, strict)
+    connection.snapshot = plane.snapshot
+    sweep = swept(plane)
+    plane.snapshot = Plane(lax, news=news).snapshot
+    sweep.remember(plane.snapshot.routes.least_staleness)
+    news.go_stale(11)
+    sweep.deadline_passed(1)
+    assert [type(each) for each in connection.cuts] == [StaleRevocations]
+    plane.connections.clear()
+    sweep.deadline_passed(2)
+    other = plane.add(ALICE, lax)
+    sweep.deadline_passed(3)
+    assert other.looks == 0
 
 
 def test_a_bug_in_one_cut_closes_that_connection_and_saves_no_other(news: News) -> None:

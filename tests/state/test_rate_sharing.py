@@ -208,19 +208,31 @@ async def test_a_cluster_that_loses_a_node_only_costs_the_sharing(tmp_path: Path
         cluster.stop()
 
 
-async def test_a_server_of_a_cluster_that_was_taken_for_one_alone_only_costs_the_sharing(tmp_path: Path) -> None:
-    cluster = start_cluster(tmp_path / "cluster")
-    try:
-        results = []
-        for server in cluster.servers:
-            async with counts(f"redis://127.0.0.1:{server.port}") as rates:
-                one = Process(rates)
-                one.passed(1)
-                await one.sharing.exchange()
-                results.append(dict(one.sharing.results))
-        assert sorted(each["failed"] for each in results) == [0, 1, 1]
-    finally:
-        cluster.stop()
+async def test_a_store_that_must_not_be_used_only_costs_the_sharing() -> None:
+    _, [server] = shared("redis")
+    async with counts(f"redis+cluster://127.0.0.1:{server.port}") as rates:
+        one = Process(rates)
+        assert one.passed(60) == 50
+        await one.sharing.exchange()
+        assert one.sharing.results == {"ok": 0, "failed": 1}
+
+
+async def test_what_waited_through_an_outage_is_not_added_as_if_it_had_passed_just_now(tmp_path: Path) -> None:
+    with server_of(tmp_path / "redis") as redis:
+        async with counts(f"redis://127.0.0.1:{redis.port}", timeout=0.3) as rates:
+            clock = Clock(1000.0)
+            one, two = (Process(rates, limit(10, 100.0), monotonic=clock) for _ in range(2))
+            redis.kill()
+            one.passed(1, "another")
+            await one.sharing.exchange()
+            one.passed(1)
+            clock.now += 50
+            redis.start()
+            two.passed(1)
+            await two.sharing.exchange()
+            await one.sharing.exchange()
+            assert one.sharing.results == {"ok": 1, "failed": 1}
+            assert one.table.told((one.rule.name, "a")) == pytest.approx(10, abs=LOOSE)
 
 
 async def test_keys_do_not_show_who_is_counted(tmp_path: Path) -> None:

@@ -162,6 +162,17 @@ def test_counts_that_are_over_make_room_for_new_ones() -> None:
     assert counting.table.forgotten == 0
 
 
+def test_counts_that_last_do_not_keep_those_that_are_over() -> None:
+    slow, quick = limit(1, 3600.0), limit(1, 1.0)
+    counting = Counting(slow, capacity=10_000)
+    assert all(counting.passes(f"slow {number}") for number in range(50))
+    counting.limits = (quick,)
+    for number in range(2000):
+        counting.clock.now += 0.01
+        assert counting.passes(f"quick {number}")
+    assert len(counting.table) < 500
+
+
 def test_the_table_never_grows_beyond_its_capacity() -> None:
     counting = Counting(limit(5, 3600.0), capacity=100)
     for number in range(1000):

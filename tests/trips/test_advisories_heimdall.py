@@ -38,8 +38,9 @@ async def test_cve_2026_42274_what_was_matched_is_what_is_forwarded(target: Targ
 
 SLASHES = """
 routes:
-  - {id: files, match: {path: "/files/{name}"}, upstream: app, access: public, encoded_slashes: true}
-  - {id: deep, match: {path: "/files/**"}, upstream: app}
+  - {id: files, match: {path: "/files/**"}, upstream: app, access: public, encoded_slashes: true}
+  - {id: one, match: {path: "/one/{name}"}, upstream: app, access: public, encoded_slashes: true}
+  - {id: deep, match: {path: "/one/**"}, upstream: app}
   - {id: plain, match: {path: "/plain/**"}, upstream: app, access: public}
 """
 
@@ -48,7 +49,7 @@ async def test_cve_2026_42272_both_cases_of_an_encoded_slash_are_one(tmp_path: P
     async with attacked(tmp_path, SLASHES) as target:
         for slash in ("%2F", "%2f"):
             assert (await target.passes(get(f"/files/a{slash}b"))).target == "/files/a%2Fb"
-            await target.refuses(get(f"/files/a/b{slash}c"), 400)
+            await target.refuses(get(f"/one/b{slash}c"), 400)  # to some the path of another route, which is protected
             await target.refuses(get(f"/plain/a{slash}b", bearer=as_admin()), 400)
             await target.refuses(get(f"/files{slash}a"), 404)
             for up in (f"/files/..{slash}a", f"/files/a{slash}..{slash}..{slash}deep", f"/files/{slash}a"):

@@ -214,6 +214,9 @@ async def test_a_tls_handshake_in_the_queue_and_one_under_way_succeed(tmp_path: 
         await asyncio.sleep(0.1)  # the handshake has begun, in so far as the connection was taken
         queued = dialled(served.port)
         stopping = asyncio.create_task(gateway.__aexit__(None, None, None))
+        await refuses_connections(served.port)
+        await asyncio.sleep(0.3)
+        assert not stopping.done()
         answers = await asyncio.gather(asyncio.to_thread(ask, taken), asyncio.to_thread(ask, queued))
         await stopping
         assert [answer[:15] for answer in answers] == [b"HTTP/1.1 200 OK", b"HTTP/1.1 200 OK"]

@@ -146,12 +146,14 @@ async def test_an_access_token_is_renewed_in_the_answer_before_it_ends(tmp_path:
 async def test_own_routes_get_credentials_and_the_clients_address_which_nobody_else_can_say(tmp_path: Path) -> None:
     async with upstream() as app, gate(tmp_path, app) as gateway, connected(gateway.port) as client:
         upstreams = cast(dict[str, Any], gateway.gateway.plane.snapshot.upstreams)
-        upstreams[ENDPOINTS] = replace(upstreams[ENDPOINTS], targets=(parse_target(app.url),))
+        endpoints = upstreams[ENDPOINTS]
+        upstreams[ENDPOINTS] = replace(endpoints, targets=(parse_target(app.url),))
         lies = ("X-Gateway-Client-Address: 192.0.2.66", "x_gateway_client_address: 192.0.2.67")
         cookies = "Cookie: theme=dark; __Host-access=a; __Secure-refresh=r"
         for path in ("/oauth/token", "/open/x"):
             asked = request("POST", path, *lies, cookies, "X-Forwarded-For: 198.51.100.7", bearer="a", body=b"x")
             assert (await client.ask(asked)).status == 200
+        upstreams[ENDPOINTS] = endpoints
         own, other = app.requests
         addresses = [[value for name, value in seen.headers if "lient" in name] for seen in (own, other)]
         assert addresses == [["198.51.100.7"], []]

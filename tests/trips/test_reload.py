@@ -102,13 +102,12 @@ async def test_cors_headers_and_the_realm_change(tmp_path: Path) -> None:
 async def test_a_proxy_that_is_trusted_no_more_is_not_believed_on_its_open_connection(tmp_path: Path) -> None:
     head = get("/open/x", "X-Forwarded-For: 192.0.2.7")
     trusting = "trusted_proxies: [127.0.0.1]"
-    async with upstream() as app, reloading(tmp_path, trusting, app.url) as gateway:
-        async with connected(gateway.port) as client:
-            await client.ask(head)
-            await gateway.change()
-            await client.ask(head)
-            await gateway.change(trusting)
-            await client.ask(head)
+    async with upstream() as app, reloading(tmp_path, trusting, app.url) as gateway, connected(gateway.port) as client:
+        await client.ask(head)
+        await gateway.change()
+        await client.ask(head)
+        await gateway.change(trusting)
+        await client.ask(head)
     seen = [each.one("X-Forwarded-For") for each in app.requests]
     assert seen == ["192.0.2.7, 127.0.0.1", "127.0.0.1", "192.0.2.7, 127.0.0.1"]
 
@@ -229,6 +228,29 @@ async def test_a_request_under_way_is_answered_by_the_upstream_it_began_with(tmp
         assert [each.target for each in old.requests] == ["/open/slow"]
         assert [each.target for each in new.requests] == ["/open/x", "/open/y"]
         await eventually(lambda: old.gone)
+
+
+async def test_a_request_that_waits_for_keys_goes_on_with_the_upstream_it_began_with(tmp_path: Path) -> None:
+    gate, document = asyncio.Event(), jwks(KEY)
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nContent-Type: application/json\r\n\r\n" % len(document)
+
+    async def slow(wire: UpstreamWire) -> None:
+        await wire.request()
+        await gate.wait()
+        await wire.send(head + document)
+
+    async with upstream() as old, upstream() as new, upstream(slow) as issuer:
+        remote = {k: v for k, v in ISSUER.items() if k != "jwks_file"} | {"jwks_uri": f"{issuer.url}/jwks"}
+        sections: dict[str, Any] = {"insecure": ["http_issuer"], "authenticators": {"issuer": remote}}
+        async with reloading(tmp_path, "", old.url, **sections) as gateway, connected(gateway.port) as client:
+            await client.send(get("/api/x", bearer=token()))
+            await eventually(lambda: any(each.relay for each in gateway.gateway.plane.connections))
+            await gateway.change("", new.url, **sections)
+            gate.set()
+            assert (await client.answer()).status == 200
+            assert (await client.ask(get("/api/y", bearer=token()))).status == 200
+        assert [each.target for each in old.requests] == ["/api/x"]
+        assert [each.target for each in new.requests] == ["/api/y"]
 
 
 async def test_a_pool_that_stays_the_same_keeps_its_connections(tmp_path: Path) -> None:
@@ -385,11 +407,15 @@ async def echoes(client: Client) -> bool:
 
 
 async def test_a_websocket_goes_on_when_its_upstream_and_the_settings_of_its_issuer_change(tmp_path: Path) -> None:
-    async with upstream(echo) as old, upstream() as new, reloading(tmp_path, "", old.url) as gateway:
-        async with connected(gateway.port) as client:
-            await upgraded(client)
-            await gateway.change("", new.url, authenticators={"issuer": {**ISSUER, "leeway": 7}})
-            assert await echoes(client)
+    async with (
+        upstream(echo) as old,
+        upstream() as new,
+        reloading(tmp_path, "", old.url) as gateway,
+        connected(gateway.port) as client,
+    ):
+        await upgraded(client)
+        await gateway.change("", new.url, authenticators={"issuer": {**ISSUER, "leeway": 7}})
+        assert await echoes(client)
 
 
 @pytest.mark.parametrize(
@@ -416,11 +442,18 @@ async def test_a_websocket_whose_login_has_grown_too_old_meanwhile_is_judged_as_
     tmp_path: Path,
 ) -> None:
     fresh = [{**ROUTE, "require": [{"max_age": "5m"}]}]
-    async with upstream(echo) as app, reloading(tmp_path, "", app.url, routes=fresh) as gateway:
-        async with connected(gateway.port) as client:
-            await upgraded(client, auth_time=NOW - 299)
-            await gateway.change("realm: other", routes=fresh)
-            assert await echoes(client)
+    async with (
+        upstream(echo) as app,
+        reloading(tmp_path, "", app.url, routes=fresh) as gateway,
+        connected(gateway.port) as client,
+    ):
+        await upgraded(client, auth_time=NOW - 299)
+        [connection] = gateway.gateway.plane.connections
+        assert connection.relay is not None
+        gateway.clock.now += 10
+        connection.relay.started_at -= 10
+        await gateway.change("realm: other", routes=fresh)
+        assert await echoes(client)
 
 
 async def test_a_stream_of_events_ends_when_its_route_is_gone_and_a_download_is_finished(tmp_path: Path) -> None:
@@ -436,16 +469,20 @@ async def test_a_stream_of_events_ends_when_its_route_is_gone_and_a_download_is_
             await more.wait()
             await wire.send(b"cd")
 
-    async with upstream(script) as app, reloading(tmp_path, "", app.url) as gateway:
-        async with connected(gateway.port) as events, connected(gateway.port) as download:
-            await events.send(get("/api/events", bearer=token()))
-            await events.head()
-            await download.send(get("/api/file", bearer=token()))
-            head = await download.head()
-            await gateway.change(routes=[OPEN])
-            assert not (await events.closed(WITHIN)).endswith(b"0\r\n\r\n")
-            more.set()
-            assert await download.body(head, to_the_end=False) == b"abcd"
+    async with (
+        upstream(script) as app,
+        reloading(tmp_path, "", app.url) as gateway,
+        connected(gateway.port) as events,
+        connected(gateway.port) as download,
+    ):
+        await events.send(get("/api/events", bearer=token()))
+        await events.head()
+        await download.send(get("/api/file", bearer=token()))
+        head = await download.head()
+        await gateway.change(routes=[OPEN])
+        assert not (await events.closed(WITHIN)).endswith(b"0\r\n\r\n")
+        more.set()
+        assert await download.body(head, to_the_end=False) == b"abcd"
 
 
 # --- refused, rejected, retried
@@ -536,6 +573,15 @@ async def test_a_file_that_was_lacking_is_awaited(tmp_path: Path, quick: None) -
         (tmp_path / "later.json").write_bytes(jwks(key))
         await gateway.noticed("config_reloaded")
         assert (await ask(gateway.port, get("/api/x", bearer=token()))).status == 401
+
+
+async def test_several_broken_files_are_told_once(tmp_path: Path, quick: None) -> None:
+    async with upstream() as app, reloading(tmp_path, "", app.url) as gateway:
+        replace(tmp_path / "keys.json", b"{")
+        replace(gateway.file, b"routes: [")
+        await gateway.noticed("config_rejected")
+        await asyncio.sleep(0.5)
+        assert len(gateway.events("config_rejected")) == 1
 
 
 async def test_a_change_that_is_taken_back_at_once_is_none(tmp_path: Path, quick: None) -> None:

@@ -19,6 +19,8 @@ from tests.trips.reloading import WITHIN, Reloading, reloading, replace
 from tests.trips.running import KEY, get, request
 from tests.trips.wire import Message, UpstreamWire, answering, ask, connected, eventually, upstream
 
+pytestmark = pytest.mark.asyncio(loop_factories=["asyncio"])
+
 SESSIONS: dict[str, Any] = SECTIONS["sessions"]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -67,10 +69,12 @@ async def house(directory: Path, *, url: str | None = None, **changes: Any) -> A
     write_files(directory)
     admin = {**SECTIONS["admin"], "address": f"127.0.0.1:{free_port()}"}
     sections = {**SECTIONS, "admin": admin, "sessions": {**SESSIONS, **changes}}
-    async with upstream(answering(OK)) as app:
-        async with reloading(directory, json.dumps(sections), url or app.url) as gateway:
-            await eventually(lambda: gateway.gateway.health.ready().is_ok, WITHIN)
-            yield House(gateway, sections)
+    async with (
+        upstream(answering(OK)) as app,
+        reloading(directory, json.dumps(sections), url or app.url) as gateway,
+    ):
+        await eventually(lambda: gateway.gateway.health.ready().is_ok, WITHIN)
+        yield House(gateway, sections)
 
 
 async def test_sessions_and_tokens_live_through_a_reload(tmp_path: Path) -> None:
@@ -83,8 +87,8 @@ async def test_sessions_and_tokens_live_through_a_reload(tmp_path: Path) -> None
         assert at.gateway.gateway.snapshot.own is not own
         assert at.gateway.gateway.snapshot.own.keys is own.keys  # type: ignore[union-attr]
         assert await at.call(tokens["access_token"]) == 200
+        assert (await at.tokens())["expires_in"] <= 120
         fresh = json.loads((await at.refresh(tokens["refresh_token"])).body)
-        assert fresh["expires_in"] <= 120
         again = json.loads((await at.refresh(tokens["refresh_token"])).body)
         assert again["refresh_token"] == fresh["refresh_token"]
         assert (await at.post("/auth/logout", {"refresh_token": fresh["refresh_token"]})).status in (200, 204)
@@ -98,6 +102,15 @@ async def test_a_session_that_was_ended_before_a_reload_is_over_after_it(tmp_pat
         await at.change({"scope": "orders:read"})
         assert await at.call(tokens["access_token"]) == 401
         assert (await at.refresh(tokens["refresh_token"])).status == 401
+
+
+async def test_tokens_of_an_issuer_that_the_gateway_is_no_more_are_refused(tmp_path: Path) -> None:
+    async with house(tmp_path) as at:
+        tokens = await at.tokens()
+        assert await at.call(tokens["access_token"]) == 200
+        await at.change({"issuer": "https://other.example"})
+        assert await at.call(tokens["access_token"]) == 401
+        assert await at.call((await at.tokens())["access_token"]) == 200
 
 
 async def test_the_first_use_of_a_token_is_recorded_by_the_service_of_now(tmp_path: Path) -> None:

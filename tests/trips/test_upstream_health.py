@@ -195,10 +195,13 @@ async def test_no_request_waits_for_a_check(tmp_path: Path) -> None:
             await wire.send(OK)
 
     text = "app: {connections: 1, health: {path: /health, timeout: 60}}"
-    async with upstream(script) as app, running(tmp_path, text, app.url) as gateway:
-        await eventually(lambda: app.requests, DEADLINE)
-        assert await asked(gateway, 5) == [(200, b"ok")] * 5
-        assert is_healthy(gateway, app.url)
+    async with upstream(script) as app:
+        async with running(tmp_path, text, app.url) as gateway:
+            await eventually(lambda: app.requests, DEADLINE)
+            assert await asked(gateway, 5) == [(200, b"ok")] * 5
+            assert is_healthy(gateway, app.url)
+            assert len(app.gone) < app.connections
+        await eventually(lambda: len(app.gone) == app.connections)  # none is left when the gateway has stopped
 
 
 async def test_who_is_found_well_again_is_not_ejected_any_more(tmp_path: Path) -> None:

@@ -228,6 +228,40 @@ async def test_who_waits_for_an_ejected_target_gets_another(tmp_path: Path) -> N
         assert len(bad.requests) == 1
 
 
+async def test_who_waits_is_not_given_a_connection_to_an_ejected_target(tmp_path: Path) -> None:
+    """One request to it fails while another is under way, which is answered later."""
+    fails, answers = asyncio.Event(), asyncio.Event()
+
+    async def half_dead(wire: UpstreamWire) -> None:
+        await wire.request()
+        is_first = len(wire.upstream.requests) == 1
+        await (fails if is_first else answers).wait()
+        if not is_first:
+            await wire.send(B)
+            await wire.closed()
+
+    async def slow(wire: UpstreamWire) -> None:
+        while True:
+            await wire.request()
+            await answers.wait()
+            await wire.send(A)
+
+    text = "app: {connections: 2, ejection: {failures: 1}, retries: {unanswered: false}}"
+    async with (
+        upstream(half_dead) as bad,
+        upstream(slow) as good,
+        running(tmp_path, text, bad.url, good.url) as gateway,
+    ):
+        waiting = [asyncio.ensure_future(ask(gateway.port, get("/open/x"))) for _ in range(9)]
+        await eventually(lambda: len(bad.requests) == len(good.requests) == 2)
+        fails.set()
+        await eventually(lambda: metric(gateway, "gateway_upstream_target_healthy", bad.url) == 0)
+        answers.set()
+        seen = sorted((answer.status, answer.body) for answer in await asyncio.gather(*waiting) if answer.status < 500)
+        assert seen == [(200, b"aa")] * 7 + [(200, b"bb")]
+        assert len(bad.requests) == 2
+
+
 # --- the circuit breaker
 
 
@@ -364,6 +398,7 @@ async def test_an_idle_connection_makes_room_where_another_target_is_dead(tmp_pa
         ):
             assert await asked(gateway, 10) == [(200, b"aa")] * 10
             assert metric(gateway, "gateway_upstream_retries_total", "connect") == 5
+            assert gateway.pool() == {"busy": 0, "idle": 1}
 
 
 async def test_only_so_many_targets_are_tried(tmp_path: Path) -> None:

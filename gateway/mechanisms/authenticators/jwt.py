@@ -87,11 +87,8 @@ class JwtSettings(Settings):
         """Return the authenticator. Raises BadSetting."""
         self._refuse_weaknesses(resources.insecure)
         cache = TokenCache(self.cache_entries, self.cache_bytes)
-        keys: KeySource
-        if self._is_remote():
-            keys = self._remote_keys(name, resources, cache)
-        else:
-            keys = self._local_keys(resources)
+        remote = self._is_remote()
+        keys: KeySource = self._remote_keys(name, resources, cache) if remote else self._local_keys(resources)
         return JwtAuthenticator(name, keys, self.expectations(), cache)
 
     def expectations(self) -> Expectations:

@@ -5,6 +5,7 @@ An input is the header lines of a client. What comes out is read again, as an up
 
 import re
 from itertools import product
+from urllib.parse import unquote, unquote_plus
 
 from gateway.engine.headers import HeaderContract, refuse_misused_connection
 from gateway.engine.routes import Route
@@ -87,8 +88,16 @@ def _check_credentials(sent: list[Header], on: Route) -> None:
             )
     if not on.forward_token:
         assert found == 0, sent
+        names = {name for value in request.all(b"cookie") for name in _names_for_someone(value.decode("latin-1"))}
+        assert not names & {"at", OWN_COOKIE.lower()}, names
     elif on.access != "public":
         assert found <= 1, sent
     if on.access != "public":
         values = request.all(b"authorization")
         assert all(value[:6].lower() == b"bearer" for value in values), values
+
+
+def _names_for_someone(value: str) -> set[str]:
+    """Return the names of cookies that one server or another reads in a value."""
+    pairs = [pair.partition("=")[0] for pair in re.split("[;,]", value)]
+    return {name.strip().lower() for pair in pairs for name in (pair, unquote(pair), unquote_plus(pair))}

@@ -78,7 +78,8 @@ class Answering:
     asks: bytes = b"GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n"
     ending: Literal["stay", "fin", "rst"] = "stay"
     cut: bool = False
-    reused: bool = False
+    reused: bool | None = False
+    """None: either, as it does no harm."""
     has: tuple[tuple[str, str], ...] = ()
     """Headers of the last answer."""
     lacks: tuple[str, ...] = ()
@@ -102,6 +103,11 @@ def good(name: str, says: bytes, body: bytes = b"ok", status: int = 200, **more:
 def doubtful(name: str, says: bytes, body: bytes = b"ok", status: int = 200, **more: Any) -> Answering:
     """A good answer, but what came with it is in doubt: the connection is never used again."""
     return good(name, says, body, status, **{"reused": False, **more})
+
+
+def harmless(name: str, says: bytes, body: bytes = b"ok", status: int = 200, **more: Any) -> Answering:
+    """A good answer, and more that the parser skips: the connection may be used again or not."""
+    return good(name, says, body, status, **{"reused": None, **more})
 
 
 def broken(name: str, says: bytes, status: int = 200, **more: Any) -> Answering:

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 Play = Callable[["RawUpstream"], None]
 
-PATIENCE = 3.0
+PATIENCE = 20.0
 """Seconds until an exchange counts as stuck."""
 
 
@@ -56,12 +56,14 @@ class House:
         for each in self.connections:
             each.heard, each.answered = b"", 0
 
-    async def ask(self, sent: bytes, *, finish: bool = False) -> bytes:
-        """Send bytes on a connection of its own, and return all that comes back."""
+    async def ask(self, *pieces: bytes, finish: bool = False) -> bytes:
+        """Send pieces on a connection of its own, each in a segment, and return all that comes back."""
         async with asyncio.timeout(PATIENCE), connected(self.gateway.port) as client:
-            client.writer.write(sent)
-            with contextlib.suppress(ConnectionError):
-                await client.writer.drain()
+            for piece in pieces:
+                client.writer.write(piece)
+                with contextlib.suppress(ConnectionError):
+                    await client.writer.drain()
+                await asyncio.sleep(0)
             if finish:
                 client.finish()
             try:

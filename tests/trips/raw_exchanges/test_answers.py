@@ -1,8 +1,8 @@
 """A misbehaving upstream: its answer is written anew, refused or seen to be cut, and a connection in doubt is never
 used again.
 
-The tables are in `answers/`. Each row is said in one piece and byte by byte, and is followed by a canary, which must get
-its own answer.
+The tables are in `answers/`. Each row is said in one piece and byte by byte, and is followed by a canary, which must
+get its own answer.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from tests.trips.raw_exchanges.house import PATIENCE, House, Opened, RawUpstream
 from tests.trips.raw_exchanges.strict import Read, read_answers, read_requests
 from tests.trips.wire import Client, connected
 
-ROWS = [pytest.param(row, id=f"{family}: {row.name}") for family, rows in FAMILIES.items() for row in rows]
+ROWS = {f"{family}: {row.name}": row for family, rows in FAMILIES.items() for row in rows}
 SONG = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\ncanary"
 
 
@@ -91,7 +91,7 @@ def opened(runner: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory, lia
 
 
 @pytest.mark.parametrize("in_bytes", [False, True], ids=["whole", "bytes"])
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
 def test_the_client_sees_one_answer_and_the_next_one_is_its_own(
     opened: Opened, liar: Liar, row: Answering, in_bytes: bool
 ) -> None:
@@ -122,8 +122,9 @@ async def exchange(house: House, liar: Liar) -> None:
     assert not rest
     assert [(each.status, each.body) for each in answers] == [(200, b"canary")]
     assert len(liar.sung) == 1
-    assert (liar.asked == liar.sung) == row.reused
-    assert {each.is_open for each in liar.asked} == {row.reused}
+    if row.reused is not None:
+        assert (liar.asked == liar.sung) == row.reused
+        assert {each.is_open for each in liar.asked} == {row.reused}
 
 
 async def heard_of(client: Client, row: Answering) -> bytes:
@@ -144,7 +145,7 @@ def check(row: Answering, heard: bytes) -> None:
     answers, rest = read_answers(heard, list(row.methods))
     if row.cut:
         assert [each.status for each in answers] == list(row.statuses[:-1])
-        assert rest.startswith(b"HTTP/1.1 %d " % row.statuses[-1])
+        assert not rest or rest.startswith(b"HTTP/1.1 %d " % row.statuses[-1])
         return
     assert not rest
     assert tuple(each.status for each in answers) == row.statuses
@@ -170,5 +171,4 @@ async def eventually_closed(connection: RawUpstream) -> None:
 
 
 def test_there_are_far_more_rows_than_promised() -> None:
-    names = [row.id for row in ROWS]
-    assert len(set(names)) == len(names) > 150
+    assert sum(map(len, FAMILIES.values())) == len(ROWS) > 150

@@ -1,6 +1,6 @@
 """Where an answer ends: lengths, chunks, and the end of the connection."""
 
-from tests.trips.raw_exchanges.exchange import Answering, bad, broken, doubtful, good
+from tests.trips.raw_exchanges.exchange import Answering, bad, broken, doubtful, good, harmless
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 LENGTH = HEAD + b"Content-Length: 2\r\n\r\n"
@@ -129,16 +129,28 @@ NO_BODY = [
     good("204 with CL 0", b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", b"", 204, lacks=("content-length",)),
     good("204 with CL", b"HTTP/1.1 204 No Content\r\nContent-Length: 6\r\n\r\n", b"", 204, lacks=("content-length",)),
     good("204 with TE", b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n", b"", 204),
-    good("304 with CL", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 6\r\n\r\n", b"", 304, has=(("content-length", "6"),)),
+    good(
+        "304 with CL",
+        b"HTTP/1.1 304 Not Modified\r\nContent-Length: 6\r\n\r\n",
+        b"",
+        304,
+        has=(("content-length", "6"),),
+    ),
     good("304 with TE", b"HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n", b"", 304),
     doubtful("204 with a body", b"HTTP/1.1 204 No Content\r\nContent-Length: 6\r\n\r\npoison", b"", 204),
     doubtful("204 with an answer as its body", b"HTTP/1.1 204 No Content\r\n\r\n" + NEXT, b"", 204),
     doubtful(
-        "204 with chunks", b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n6\r\npoison\r\n0\r\n\r\n", b"", 204
+        "204 with chunks",
+        b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n6\r\npoison\r\n0\r\n\r\n",
+        b"",
+        204,
     ),
     doubtful("304 with a body", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 6\r\n\r\npoison", b"", 304),
     doubtful(
-        "304 with chunks", b"HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n6\r\npoison\r\n0\r\n\r\n", b"", 304
+        "304 with chunks",
+        b"HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n6\r\npoison\r\n0\r\n\r\n",
+        b"",
+        304,
     ),
     good("205 with CL 0", b"HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n", b"", 205),
     good("HEAD", LENGTH, b"", asks=HEAD_REQUEST, methods=("HEAD",), has=(("content-length", "2"),)),
@@ -147,17 +159,22 @@ NO_BODY = [
     doubtful("HEAD with a body", LENGTH + b"ok", b"", asks=HEAD_REQUEST, methods=("HEAD",)),
     doubtful("HEAD with chunks", CHUNKED + b"2\r\nok\r\n0\r\n\r\n", b"", asks=HEAD_REQUEST, methods=("HEAD",)),
     doubtful("HEAD with an answer as its body", LENGTH + NEXT, b"", asks=HEAD_REQUEST, methods=("HEAD",)),
-    bad("HEAD with CL and TE", HEAD + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n", asks=HEAD_REQUEST, methods=("HEAD",)),
+    bad(
+        "HEAD with CL and TE",
+        HEAD + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
+        asks=HEAD_REQUEST,
+        methods=("HEAD",),
+    ),
 ]
 EXTRA = [
     doubtful("a byte too many after CL", LENGTH + b"ok!"),
     doubtful("a NUL after CL", LENGTH + b"ok\x00"),
     doubtful("half a status line after CL", LENGTH + b"okH"),
-    doubtful("an empty line after CL", LENGTH + b"ok\r\n"),
-    doubtful("a line feed after CL", LENGTH + b"ok\n"),
+    harmless("an empty line after CL", LENGTH + b"ok\r\n"),
+    harmless("a line feed after CL", LENGTH + b"ok\n"),
     doubtful("a byte after CL 0", HEAD + b"Content-Length: 0\r\n\r\nx", b""),
     doubtful("a byte after the last chunk", CHUNKED + b"2\r\nok\r\n0\r\n\r\nx"),
-    doubtful("an empty line after the last chunk", CHUNKED + b"2\r\nok\r\n0\r\n\r\n\r\n"),
+    harmless("an empty line after the last chunk", CHUNKED + b"2\r\nok\r\n0\r\n\r\n\r\n"),
     doubtful("a last chunk too many", CHUNKED + b"2\r\nok\r\n0\r\n\r\n0\r\n\r\n"),
 ]
 

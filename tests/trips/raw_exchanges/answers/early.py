@@ -1,5 +1,7 @@
 """Answers that come before the request is there whole."""
 
+from typing import Any
+
 from tests.trips.raw_exchanges.exchange import Answering, bad, broken, doubtful
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -15,7 +17,7 @@ def early(name: str, says: bytes, status: int, body: bytes = b"") -> list[Answer
     ]
 
 
-MORE = {"asks": HALF, "is_early": True, "methods": ("POST",)}
+MORE: dict[str, Any] = {"asks": CHUNK, "is_early": True, "methods": ("POST",)}
 ROWS = [
     *early("200", OK, 200, b"ok"),
     *early("413", b"HTTP/1.1 413 X\r\nContent-Length: 0\r\n\r\n", 413),

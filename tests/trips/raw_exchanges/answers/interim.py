@@ -54,7 +54,14 @@ ROWS = [
     bad("101 to nothing", SWITCH.replace(b"websocket", b""), asks=ASKING),
     bad("a bare 101 that was asked for", b"HTTP/1.1 101 X\r\n\r\n" + OK, asks=ASKING),
     bad("101 with a body that was asked for", SWITCH[:-2] + b"Content-Length: 2\r\n\r\nok", asks=ASKING),
-    bad("101 with chunks that was asked for", SWITCH[:-2] + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", asks=ASKING),
+    bad(
+        "101 with chunks that was asked for", SWITCH[:-2] + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", asks=ASKING
+    ),
     good("200 to an upgrade", OK, asks=ASKING),
-    good("426 to an upgrade", OK.replace(b"200 OK", b"426 X\r\nConnection: Upgrade\r\nUpgrade: h2c"), status=426, asks=ASKING),
+    good(
+        "426 to an upgrade",
+        OK.replace(b"200 OK", b"426 X\r\nConnection: Upgrade\r\nUpgrade: h2c"),
+        status=426,
+        asks=ASKING,
+    ),
 ]

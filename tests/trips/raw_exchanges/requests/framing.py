@@ -1,6 +1,6 @@
 """Where a body ends: Content-Length and Transfer-Encoding, alone, together and disguised."""
 
-from tests.trips.raw_exchanges.exchange import Exchange, Seen, ends, passes
+from tests.trips.raw_exchanges.exchange import Exchange, Seen, cut, ends, passes
 
 POST = b"POST /open/x HTTP/1.1\r\nHost: a\r\n"
 OLD = b"POST /open/x HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n"
@@ -103,7 +103,7 @@ ENCODINGS = [
     ends("chunked in HTTP/1.0", head(b"Transfer-Encoding: chunked", start=OLD) + NO_CHUNK + SMUGGLED),
     ends("both in HTTP/1.0", head(LENGTH, b"Transfer-Encoding: chunked", start=OLD) + NO_CHUNK + SMUGGLED),
     passes("chunked in upper case", head(b"TRANSFER-ENCODING: CHUNKED") + CHUNKED_HELLO, HELLO),
-    alone("a tab behind", b" chunked\t", 501),
+    cut("a tab behind", head(b"Transfer-Encoding: chunked\t") + NO_CHUNK + SMUGGLED),
     passes("chunked after tabs and spaces", head(b"Transfer-Encoding: \t chunked") + CHUNKED_HELLO, HELLO),
     passes("chunked without a space", head(b"Transfer-Encoding:chunked") + CHUNKED_HELLO, HELLO),
 ]
@@ -165,9 +165,23 @@ def bodies(method: str) -> list[Exchange]:
     seen = Seen(method, body=b"hello")
     methods = (method,)
     return [
-        Exchange(f"{method} with a length", head(b"Content-Length: 5", start=start) + b"hello", (200,), (seen,), methods=methods),
-        Exchange(f"{method} with chunks", head(b"Transfer-Encoding: chunked", start=start) + CHUNKED_HELLO, (200,), (seen,), methods=methods),
-        Exchange(f"{method} with length 0", head(b"Content-Length: 0", start=start), (200,), (Seen(method),), methods=methods),
+        Exchange(
+            f"{method} with a length",
+            head(b"Content-Length: 5", start=start) + b"hello",
+            (200,),
+            (seen,),
+            methods=methods,
+        ),
+        Exchange(
+            f"{method} with chunks",
+            head(b"Transfer-Encoding: chunked", start=start) + CHUNKED_HELLO,
+            (200,),
+            (seen,),
+            methods=methods,
+        ),
+        Exchange(
+            f"{method} with length 0", head(b"Content-Length: 0", start=start), (200,), (Seen(method),), methods=methods
+        ),
         Exchange(
             f"{method} that brings a request as its body",
             head(b"Content-Length: %d" % len(SMUGGLED), start=start) + SMUGGLED,

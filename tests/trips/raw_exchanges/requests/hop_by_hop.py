@@ -72,7 +72,9 @@ ROWS = [
     dropped("Expect that asks for nothing known", b"Expect: 200-ok"),
     Exchange("Connection: close", GET + b"Connection: close\r\n\r\n", (200,), (Seen(),), ends=True),
     Exchange("Connection: close among others", GET + b"Connection: x, CLOSE\r\n\r\n", (200,), (Seen(),), ends=True),
-    Exchange("HTTP/1.0 that does not keep alive", b"GET /open/x HTTP/1.0\r\nHost: a\r\n\r\n", (200,), (Seen(),), ends=True),
+    Exchange(
+        "HTTP/1.0 that does not keep alive", b"GET /open/x HTTP/1.0\r\nHost: a\r\n\r\n", (200,), (Seen(),), ends=True
+    ),
     passes("HTTP/1.0 that keeps alive", b"GET /open/x HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n", Seen()),
     ends("Connection: close, then a fold", GET + b"Connection: close\r\n x\r\n\r\n"),
 ]
@@ -81,19 +83,35 @@ POST = b"POST /open/x HTTP/1.1\r\nHost: a\r\n"
 HELLO = Seen("POST", body=b"hello")
 EXPECTING = Seen("POST", body=b"hello", headers=(("expect", "100-continue"),))
 EXPECT = [
-    passes("Expect: 100-continue, body at once", POST + b"Expect: 100-continue\r\nContent-Length: 5\r\n\r\nhello", EXPECTING),
+    passes(
+        "Expect: 100-continue, body at once",
+        POST + b"Expect: 100-continue\r\nContent-Length: 5\r\n\r\nhello",
+        EXPECTING,
+    ),
     passes("Expect in upper case", POST + b"Expect: 100-CONTINUE\r\nContent-Length: 5\r\n\r\nhello", EXPECTING),
     passes("Expect with another word", POST + b"Expect: 100-continue, x\r\nContent-Length: 5\r\n\r\nhello", HELLO),
     passes("Expect of something else", POST + b"Expect: 100-contin\r\nContent-Length: 5\r\n\r\nhello", HELLO),
     passes("Expect, empty", POST + b"Expect:\r\nContent-Length: 5\r\n\r\nhello", HELLO),
-    passes("Expect twice", POST + b"Expect: 100-continue\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello", HELLO),
-    passes("Expect with an underscore", POST + b"Ex_pect: 100-continue\r\nContent-Length: 5\r\n\r\nhello", Seen("POST", body=b"hello", headers=(("ex_pect", "100-continue"),))),
+    passes(
+        "Expect twice", POST + b"Expect: 100-continue\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello", HELLO
+    ),
+    passes(
+        "Expect with an underscore",
+        POST + b"Ex_pect: 100-continue\r\nContent-Length: 5\r\n\r\nhello",
+        Seen("POST", body=b"hello", headers=(("ex_pect", "100-continue"),)),
+    ),
     passes("Expect without a body", GET + b"Expect: 100-continue\r\n\r\n", Seen(headers=(("expect", "100-continue"),))),
     passes(
         "Expect in HTTP/1.0",
-        b"POST /open/x HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello",
+        POST.replace(b"1.1", b"1.0")
+        + b"Connection: keep-alive\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello",
         HELLO,
     ),
-    Exchange("Expect of a route that refuses", b"POST /api/x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello", (401,), ends=True),
+    Exchange(
+        "Expect of a route that refuses",
+        b"POST /api/x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello",
+        (401,),
+        ends=True,
+    ),
 ]
 ROWS += EXPECT

@@ -32,7 +32,8 @@ ROWS = [
     Exchange("a fold second", GET % 1 + b" " + GET % 2, (200, 400), (got(1),), ends=True),
     Exchange(
         "CL and TE second",
-        GET % 1 + b"POST /open/2 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        GET % 1
+        + b"POST /open/2 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         (200, 400),
         (got(1),),
         ends=True,

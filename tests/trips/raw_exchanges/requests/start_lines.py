@@ -87,9 +87,12 @@ METHODS = [
     refused("CONNECT with a path", b"CONNECT /open/x HTTP/1.1" + REST),
     refused("CONNECT", b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n"),
     refused("CONNECT with a length", b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\nContent-Length: 5\r\n\r\nhello"),
-    ends(
+    Exchange(
         "CONNECT with chunks",
         b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        (400,),
+        ends=True,
+        finishes=True,
     ),
     passes("OPTIONS of a path", b"OPTIONS /open/x HTTP/1.1" + REST, Seen("OPTIONS")),
     passes("M-SEARCH", b"M-SEARCH /open/x HTTP/1.1" + REST, Seen("M-SEARCH")),

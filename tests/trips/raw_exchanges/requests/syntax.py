@@ -72,13 +72,17 @@ VALUES += [
     kept("a tab in a value", b"X-A: 1\t2", ("x-a", "1\t2")),
     kept("8-bit characters in a value", b"X-A: \xc3\xa9\xff", ("x-a", "\xc3\xa9\xff")),
     kept("spaces and tabs before a value", b"X-A: \t 1", ("x-a", "1")),
-    kept("white space behind a value, which means nothing", b"X-A: 1 \t", ("x-a", "1 \t")),
+    kept("white space behind a value, which means nothing", b"X-A: 1 \t", ("x-a", "1")),
     kept("an empty value", b"X-A:", ("x-a", "")),
     kept("a value of spaces only", b"X-A:  \t ", ("x-a", "")),
     kept("colons in a value", b"X-A::1:", ("x-a", ":1:")),
     kept("an encoded CRLF in a value", b"X-A: 1%0d%0aX-B: 2", ("x-a", "1%0d%0aX-B: 2")),
     kept("a header twice", b"X-A: 1\r\nX-A: 2", ("x-a", "1"), ("x-a", "2")),
-    kept("signs that others take for ends of lines", b"X-A: 1\xe2\x80\xa8X-B: 2\xc2\x85", ("x-a", "1\xe2\x80\xa8X-B: 2\xc2\x85")),
+    kept(
+        "signs that others take for ends of lines",
+        b"X-A: 1\xe2\x80\xa8X-B: 2\xc2\x85",
+        ("x-a", "1\xe2\x80\xa8X-B: 2\xc2\x85"),
+    ),
 ]
 SIZES = [
     ends("101 headers", GET + b"".join(b"X-%d: 1\r\n" % n for n in range(101)) + b"\r\n", 431),

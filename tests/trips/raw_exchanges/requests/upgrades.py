@@ -62,7 +62,8 @@ ROWS = [
     ),
     passes(
         "websocket with chunks",
-        POST + b"Connection: Upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        POST
+        + b"Connection: Upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
         Seen("POST", body=b"hello"),
     ),
     passes(
@@ -84,14 +85,17 @@ ROWS = [
     ),
     Exchange(
         "websocket with a bad chunk",
-        POST + b"Connection: Upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked\r\n\r\n5 \r\nhello\r\n0\r\n\r\n",
+        POST
+        + b"Connection: Upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked\r\n\r\n5 \r\nhello\r\n0\r\n\r\n",
         (400,),
         ends=True,
         begins=True,
     ),
     Exchange(
         "websocket with CL and TE",
-        POST + b"Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        POST
+        + b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+        + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         (400,),
         ends=True,
     ),

@@ -1,0 +1,77 @@
+"""Files that are read once for one configuration, and what is known of them afterwards."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from gateway.mechanisms.base import BadSetting, offline_resources
+from gateway.mechanisms.files import Files, bounded_content, digests_now
+
+
+def test_a_file_is_read_once(tmp_path: Path) -> None:
+    files, path = Files(), tmp_path / "a"
+    path.write_bytes(b"first")
+    assert files.read(path) == b"first"
+    path.write_bytes(b"second")
+    assert files.read(path) == b"first"
+    assert files.has_changed(path)
+    assert files.digests() != digests_now([path])
+
+
+def test_a_file_that_lacks_is_remembered_as_lacking(tmp_path: Path) -> None:
+    files, path = Files(), tmp_path / "a"
+    with pytest.raises(FileNotFoundError):
+        files.read(path)
+    path.write_bytes(b"late")
+    with pytest.raises(FileNotFoundError):
+        files.read(path)
+    assert files.digests_of([path]) == {path: None}
+    assert digests_now([path])[path] is not None
+
+
+def test_what_is_forgotten_is_still_known_by_its_digest(tmp_path: Path) -> None:
+    files, path = Files(), tmp_path / "a"
+    path.write_bytes(b"secret")
+    before = files.digests_of([path])
+    files.forget()
+    assert files.digests() == before == digests_now([path])
+
+
+def test_a_touched_file_holds_the_same(tmp_path: Path) -> None:
+    files, path = Files(), tmp_path / "a"
+    path.write_bytes(b"same")
+    files.read(path)
+    (tmp_path / "b").write_bytes(b"same")
+    os.replace(tmp_path / "b", path)
+    os.utime(path, (1, 1))
+    assert not files.has_changed(path)
+
+
+def test_a_pipe_is_not_read_again_to_see_whether_it_changed(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    before = digests_now([path])
+    assert before == digests_now([path]) == {path: b""}
+
+
+def test_a_file_that_changes_while_it_is_used_by_name_is_a_bad_setting(tmp_path: Path) -> None:
+    path = tmp_path / "key.pem"
+    path.write_bytes(b"old")
+    resources = offline_resources(tmp_path)
+    with resources.steady(Path("key.pem")):
+        pass
+    with pytest.raises(BadSetting, match=r"key\.pem has changed while it was read"), resources.steady(Path("key.pem")):
+        path.write_bytes(b"new")
+    with pytest.raises(BadSetting, match=r"cannot read gone\.pem"), resources.steady(Path("gone.pem")):
+        pass
+
+
+def test_a_file_that_has_no_end_is_an_error_and_no_end_of_memory() -> None:
+    with pytest.raises(OSError, match="larger than 1000 bytes"):
+        bounded_content(Path("/dev/zero"), 1000)
+
+
+def test_a_file_may_be_as_large_as_the_bound(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x" * 1000)
+    assert len(bounded_content(tmp_path / "file", 1000)) == 1000

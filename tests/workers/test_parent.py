@@ -1,0 +1,111 @@
+"""The parent of workers, with a patience that tests can wait for. The workers are real."""
+
+import asyncio
+import io
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gateway.config.load import load_config
+from gateway.telemetry.log import Log
+from gateway.telemetry.log_settings import LogSettings
+from gateway.workers.parent import FirstWorkerFailed, Parent, Timing
+from gateway.workers.places import bind_places
+
+PATIENCE = 30.0
+
+
+class Crew:
+    def __init__(self, parent: Parent, file: Path, log: io.StringIO) -> None:
+        self.parent = parent
+        self.file = file
+        self._log = log
+
+    @property
+    def pid(self) -> int:
+        worker = self.parent.workers[0]
+        assert worker is not None
+        return worker.pid
+
+    def events(self, name: str) -> list[str]:
+        return [line for line in self._log.getvalue().splitlines() if f" {name} " in line]
+
+
+@asynccontextmanager
+async def crew(directory: Path, timing: Timing) -> AsyncIterator[Crew]:
+    """Give a parent of one worker, not started."""
+    file = directory / "gateway.yaml"
+    config = {
+        "listen": [{"address": "127.0.0.1:0"}],
+        "upstreams": {"app": {"targets": ["http://127.0.0.1:9"]}},
+        "routes": [{"id": "all", "match": {"path": "/**"}, "upstream": "app", "access": "public"}],
+    }
+    file.write_text(yaml.safe_dump(config))
+    loaded = load_config(file, os.environ)
+    places = bind_places(loaded.config, 1, {})
+    text = io.StringIO()
+    parent = Parent(places.plan(str(file), loaded.config), Log(LogSettings(format="text"), text), "1.2.3", timing)
+    try:
+        yield Crew(parent, file, text)
+    finally:
+        await parent.stop()
+        for slot in places.slots:
+            for sock in slot.values():
+                sock.detach()  # the parent has closed it
+
+
+async def until(crew: Crew, name: str, times: int = 1) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while len(crew.events(name)) < times:
+            await asyncio.sleep(0.02)
+
+
+async def test_a_worker_that_hangs_is_replaced(tmp_path: Path) -> None:
+    async with crew(tmp_path, Timing(look=0.1, frozen=3)) as ship:
+        await ship.parent.start()
+        frozen = ship.pid
+        os.kill(frozen, signal.SIGSTOP)
+        await until(ship, "worker_started")
+        assert "how=frozen" in ship.events("worker_ended")[0]
+        assert ship.pid != frozen
+        assert ship.parent.ends == {"frozen": 1}
+        async with asyncio.timeout(PATIENCE):
+            while not ship.parent.health.ready().is_ok:
+                await asyncio.sleep(0.02)
+
+
+async def test_a_parent_that_stood_still_with_its_worker_kills_nobody(tmp_path: Path) -> None:
+    async with crew(tmp_path, Timing(look=0.1, frozen=3)) as ship:
+        await ship.parent.start()
+        pid = ship.pid
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(3.5)  # a debugger, or Ctrl-Z
+        os.kill(pid, signal.SIGCONT)
+        await asyncio.sleep(0.5)
+        assert ship.pid == pid
+        assert ship.events("worker_frozen") == []
+
+
+async def test_a_worker_that_dies_again_and_again_is_replaced_ever_later(tmp_path: Path) -> None:
+    async with crew(tmp_path, Timing(first_pause=0.1, longest_pause=0.2)) as ship:
+        await ship.parent.start()
+        ship.file.write_text("nonsense: 1")
+        os.kill(ship.pid, signal.SIGKILL)
+        await until(ship, "worker_pause", 3)
+        assert [line.rpartition("seconds=")[2] for line in ship.events("worker_pause")[:3]] == ["0.1", "0.2", "0.2"]
+        assert ship.parent.health.ready().blocked_by[0].startswith("worker 1: ")
+
+
+async def test_a_first_worker_that_cannot_start_is_not_tried_again(tmp_path: Path) -> None:
+    async with crew(tmp_path, Timing()) as ship:
+        ship.file.write_text("nonsense: 1")
+        with pytest.raises(FirstWorkerFailed) as failed:
+            await ship.parent.start()
+        assert failed.value.status == 1
+        assert ship.events("worker_started") == []
