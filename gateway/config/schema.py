@@ -230,7 +230,8 @@ class RouteSettings(Settings):
     rewrite: Rewrite | None = None
     """What becomes of the path."""
     encoded_slashes: bool = False
-    """Allow `%2F` and `%5C` in the path; they are forwarded as they are and never separate segments. Otherwise 400."""
+    """Allow `%2F` and `%5C` in the path; they are forwarded as they are and never separate segments. Otherwise 400, also
+    where they would lead to a route with other rules if they did."""
     upgrades: tuple[Annotated[str, Field(pattern=r"^[a-z0-9!#$%&'*+.^_`|~/-]+$")], ...] = ("websocket",)
     """Protocols that a connection may be upgraded to; `h2c` never."""
     cors: Cors | None = None

@@ -43,7 +43,7 @@ class Line:
         self._channel.send(word)
 
     def tell_numbers(self, question: int = 0) -> None:
-        """Tell what was counted. Before the start there is nothing to tell, not even that no configuration is in force."""
+        """Tell what was counted. Before the start there is nothing, not even that no configuration is in force."""
         is_up = self._gateway.health.started().is_ok
         numbers = numbers_of(self._gateway.metrics.scrape()) if is_up else Numbers()
         self._channel.send("numbers", question, to_json(numbers))

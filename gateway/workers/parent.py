@@ -7,9 +7,8 @@ import asyncio
 import os
 import socket
 from collections import Counter
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
@@ -20,30 +19,8 @@ from gateway.workers.fleet_health import FleetHealth, Seat
 from gateway.workers.fleet_metrics import FleetMetrics
 from gateway.workers.plan import Plan
 from gateway.workers.process import WorkerProcess
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """Seconds."""
-
-    look: float = 0.5
-    """Between two looks at the workers."""
-    frozen: float = 30.0
-    """Without a sign of life a worker is killed."""
-    start: float = 60.0
-    """A worker that replaces one that serves must be ready by then."""
-    settle: float = 5.0
-    """A worker that replaces a dead one may wait so long for what blocks its readiness: connections queue meanwhile."""
-    missing: float = 10.0
-    """So long one of several workers may be missing before nobody should send us more requests."""
-    lasting: float = 10.0
-    """A worker that has lived for so long is replaced at once when it dies."""
-    first_pause: float = 0.5
-    longest_pause: float = 5.0
-    close: float = 5.0
-    """For workers to take what waits in the queues, when all is stopped."""
-    kill: float = 5.0
-    """After `timeouts.drain`, for workers to end by themselves."""
+from gateway.workers.timing import Timing
+from gateway.workers.waiting import all_of, any_of
 
 
 class FirstWorkerFailed(Exception):
@@ -87,14 +64,14 @@ class Parent:
     async def start(self) -> None:
         """Start all workers. Raises FirstWorkerFailed if the first one ends before it takes connections."""
         first = await self._seat_new(self._seats[0], patience=0)
-        await _any(first.accepting.wait(), first.ended.wait())
+        await any_of(first.accepting.wait(), first.ended.wait())
         if first.is_over and not self._is_stopping and first.status:
             raise FirstWorkerFailed(first.status)
         self._is_up = True
         for seat in self._seats[1:]:
             await self._seat_new(seat, patience=0)
         self._begin(self._keep_looking())
-        await _any(self._all_accepting(), self._hurry.wait())
+        await any_of(self._all_accepting(), self._hurry.wait())
         self._log.info("listening", addresses=list(self._plan.listen), workers=len(self._seats), version=self._version)
 
     async def _all_accepting(self) -> None:
@@ -209,7 +186,7 @@ class Parent:
             new = await self._spawn(seat, self._timing.start)
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._timing.start):
-                    await _any(self._is_ready(new), new.ended.wait(), self._hurry.wait())
+                    await any_of(self._is_ready(new), new.ended.wait(), self._hurry.wait())
             old = seat.worker
             if new.is_ready and not self._is_stopping:
                 seat.worker = new
@@ -231,7 +208,7 @@ class Parent:
             await asyncio.sleep(0.05)
 
     async def _ends(self, worker: WorkerProcess) -> bool:
-        await _any(worker.ended.wait(), self._hurry.wait(), asyncio.sleep(worker.drain_time + self._timing.kill))
+        await any_of(worker.ended.wait(), self._hurry.wait(), asyncio.sleep(worker.drain_time + self._timing.kill))
         return worker.is_over or self._hurry.is_set()
 
     # --- the end
@@ -249,11 +226,11 @@ class Parent:
             self._log.info("draining", workers=len(self._workers))
         delay = max((worker.drain_delay for worker in self._workers), default=0)
         if delay and not skip_delay:
-            await _any(asyncio.sleep(delay), self._hurry.wait())
+            await any_of(asyncio.sleep(delay), self._hurry.wait())
         self._is_stopping = True
         await self._close()
         seconds = max((worker.drain_time for worker in self._workers), default=0) + self._timing.kill
-        await _any(self._all_ended(), asyncio.sleep(seconds), self._hurried())
+        await any_of(self._all_ended(), asyncio.sleep(seconds), self._hurried())
         for worker in self._workers:
             worker.kill()
         await self._all_ended()
@@ -271,13 +248,13 @@ class Parent:
                 refuse_handshakes(sock)
         for worker in self._workers:
             worker.drain()
-        closed = _all([worker.closed.wait() for worker in self._workers])
-        await _any(closed, asyncio.sleep(self._timing.close), self._hurry.wait())
+        closed = all_of([worker.closed.wait() for worker in self._workers])
+        await any_of(closed, asyncio.sleep(self._timing.close), self._hurry.wait())
         for descriptor in {each for sockets in self._plan.slots for each in sockets.values()}:
             os.close(descriptor)
 
     async def _all_ended(self) -> None:
-        await _all([worker.ended.wait() for worker in self._workers])
+        await all_of([worker.ended.wait() for worker in self._workers])
 
     async def _hurried(self) -> None:
         await self._hurry.wait()
@@ -299,24 +276,9 @@ class Parent:
 
     async def ask_all(self, question: int) -> None:
         """Wait until every worker has told its numbers."""
-        await _all([worker.scrape(question) for worker in self._workers])
+        await all_of([worker.scrape(question) for worker in self._workers])
 
     def _begin(self, job: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(job)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-async def _any(*waits: Coroutine[Any, Any, Any]) -> None:
-    """Wait for the first of several things."""
-    tasks = [asyncio.create_task(each) for each in waits]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _all(waits: Iterable[Coroutine[Any, Any, Any]]) -> None:
-    await asyncio.gather(*waits)

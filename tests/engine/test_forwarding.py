@@ -303,3 +303,10 @@ def test_the_client_is_the_last_hop_that_no_trusted_proxy_is(lines: list[str], a
 def test_an_endless_row_of_trusted_hops_is_not_followed() -> None:
     hops = ", ".join(["203.0.113.9", *["10.0.0.9"] * 32])
     assert FORWARDING.client_address(request(f"X-Forwarded-For: {hops}", peer=PROXY)) == PROXY.address
+
+
+def test_made_up_hosts_do_not_fill_the_memory() -> None:
+    forwarding = Forwarding((), "X-Request-ID")
+    for number in range(10_000):
+        assert b"x%d.example" % number in forwarding.lines(request(peer=CLIENT, host=f"x{number}.example"), "r-1")
+    assert len(forwarding._own_lines) <= 4096

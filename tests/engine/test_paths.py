@@ -267,6 +267,22 @@ def test_encoded_slashes_are_reported_for_the_route_to_decide(raw: bytes, has: b
     assert read_target(raw, HOST).has_encoded_slash == has
 
 
+@pytest.mark.parametrize(
+    ("raw", "misreadings"),
+    [
+        (b"/a/b", ()),
+        (b"/a%20b", ()),
+        (b"/a%2fb", ("/a/b",)),
+        (b"/a%5Cb/", ("/a/b/",)),
+        (b"/a%3fb", ("/a",)),
+        (b"/a/%23b?c", ("/a/",)),
+        (b"/a%2fb%23c", ("/a/b%23c", "/a%2Fb", "/a/b")),
+    ],
+)
+def test_what_a_careless_server_would_read_is_reported(raw: bytes, misreadings: tuple[str, ...]) -> None:
+    assert read_target(raw, HOST).misreadings == misreadings
+
+
 # --- the query
 
 

@@ -273,6 +273,17 @@ def test_a_prefix_may_be_rewritten(rewrite: tuple[str, str] | None, path: str, r
     assert route("/api/**", rewrite=rewrite).rewritten(path) == rewritten
 
 
+def test_a_public_route_asks_for_nothing_and_equal_rules_for_nothing_else() -> None:
+    public, other = route("/a", access="public"), route("/b", access="public")
+    protected, same, longer = route("/c"), route("/d"), route("/e", max_staleness=60.0)
+    assert not public.asks_for_other_things_than(other)
+    assert not public.asks_for_other_things_than(protected)
+    assert protected.asks_for_other_things_than(public)
+    assert not protected.asks_for_other_things_than(protected)
+    assert not protected.asks_for_other_things_than(same)
+    assert protected.asks_for_other_things_than(longer)
+
+
 def test_routes_are_compared_by_identity() -> None:
     assert route("/a") != route("/a")
     assert route("/a").path == PathPattern(("a",), False)

@@ -11,7 +11,7 @@ from tests.fuzz.places import CORPUS, CRASHES, HERE, WORK
 
 LONGEST = 4096
 """Bytes of an input, where a target does not say otherwise."""
-_PATIENCE = 20
+_PATIENCE = 60
 """Seconds that one input may take."""
 _MEMORY = 2048
 """MiB that a run may take."""

@@ -29,7 +29,7 @@ def check(data: bytes) -> None:
 @needs_fuzzer
 def test_a_short_run_finds_nothing(tmp_path: Path) -> None:
     def short(target: str) -> Run:
-        return run(target, seconds=2, runs=1500, seed=1, work=tmp_path)
+        return run(target, seconds=1, runs=400, seed=1, work=tmp_path)
 
     with ThreadPoolExecutor(2) as pool:
         runs = list(pool.map(short, TARGETS))

@@ -136,3 +136,10 @@ def test_a_sample_is_a_share(sample: float) -> None:
 
 def test_every_setting_is_documented() -> None:
     assert all(field.description for field in LogSettings.model_fields.values())
+
+
+def test_every_event_of_a_worker_has_its_number() -> None:
+    stream = io.StringIO()
+    log = Log(LogSettings(), stream, worker=2)
+    log.info("listening", address="127.0.0.1:8080", worker=7)
+    assert json.loads(stream.getvalue())["worker"] == 2

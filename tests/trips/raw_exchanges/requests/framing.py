@@ -69,6 +69,7 @@ LOOKALIKES = [
     passes("CL and TRANSFER_ENCODING", head(b"Content-Length: 5", b"TRANSFER_ENCODING: chunked") + b"hello", HELLO),
     passes("TE and Content_Length", head(b"Transfer-Encoding: chunked", b"Content_Length: 50") + CHUNKED_HELLO, HELLO),
     passes("TE and Content.Length", head(b"Content.Length: 50", b"Transfer-Encoding: chunked") + CHUNKED_HELLO, HELLO),
+    passes("Content-Length_", head(b"Content-Length_: 5"), Seen("POST", headers=(("content-length_", "5"),))),
     passes("Content_Length alone", head(b"Content_Length: 50"), EMPTY),
     passes("Transfer_Encoding alone", head(b"Transfer_Encoding: chunked"), EMPTY),
     passes("TE, the header of that name", head(b"TE: chunked, trailers", b"Content-Length: 5") + b"hello", HELLO),

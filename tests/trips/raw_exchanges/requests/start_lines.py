@@ -66,6 +66,9 @@ BETWEEN = [
     ends("TLS on a plain port", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 32),
     ends("SSH on a plain port", b"SSH-2.0-OpenSSH_9.0\r\n"),
     ends("an answer", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+    passes("two spaces, which llhttp tolerates", b"GET  /open/x  HTTP/1.1" + REST, X),
+    Exchange("RTSP, which llhttp does not tell from HTTP/1.0", b"GET /open/x RTSP/1.0" + REST, (200,), (X,), ends=True),
+    Exchange("SOURCE of ICE", b"SOURCE /open/x ICE/1.0" + REST, (200,), (Seen("SOURCE"),), ends=True),
     passes("a CRLF first", b"\r\nGET /open/x HTTP/1.1" + REST, X),
     passes("five CRLFs first", b"\r\n" * 5 + b"GET /open/x HTTP/1.1" + REST, X),
 ]
