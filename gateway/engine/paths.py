@@ -6,7 +6,7 @@ read differently has none, and is refused. What a route matched is, byte for byt
 Canonical: percent-encodings of characters that may stand for themselves are decoded, all others are in upper case;
 characters that must not stand for themselves are encoded. Refused: dot segments and empty segments in any encoding,
 `;`, `\\`, `#`, control characters, invalid or double percent-encoding, what is not UTF-8. `%2F` and `%5C` survive and
-are reported, for the route to decide. These two, `%3F` and `%23` mean something else to a server that decodes too early:
+are reported, for the route to decide. These two, `%3F` and `%23` mean something else to a server that decodes early:
 what it would read is reported too, so that no other rules apply to it.
 """
 

@@ -14,8 +14,11 @@ from typing import Protocol
 
 from gateway.model.errors import RequestLimit
 
-_INTERVAL = 0.25
-"""Seconds until those who wait are looked for anew, unless a good part of them had to leave."""
+_REST = 100e-6
+"""Seconds for each connection until those who wait are looked for anew, unless a good part of them had to leave: looking
+at one takes about a hundredth of that.
+"""
+_LONGEST_REST = 0.25
 _SHARE = 8
 """One in so many connections is remembered as waiting."""
 _SPARE_FILES = 128
@@ -64,7 +67,7 @@ class Room:
     def __init__(self, everyone: Callable[[], Iterable[Waiting]]) -> None:
         self._everyone = everyone
         self._waiting: list[Waiting] = []
-        self._looked_at = -inf
+        self._looked_at = self._rests_until = -inf
         self._left = self._least = 0
 
     def make(self, newcomer: Waiting) -> bool:
@@ -72,7 +75,7 @@ class Room:
         if self._let_one_go():
             return True
         now = monotonic()
-        if now - self._looked_at < _INTERVAL and self._left < self._least:
+        if now < self._rests_until and self._left < self._least:
             return False
         self._look(now, newcomer)
         return self._let_one_go()
@@ -92,6 +95,7 @@ class Room:
         self._least = len(everyone) // _SHARE + _SHARE
         self._waiting = [each for _, each in nsmallest(self._least, waiting, key=lambda pair: pair[0])][::-1]
         self._looked_at, self._left = now, 0
+        self._rests_until = now + min(_LONGEST_REST, _REST * len(everyone))
 
 
 class Hall:

@@ -157,23 +157,21 @@ class AnswerHeads:
             prefix, kind = memo.get(name) or self._classify(name)
             if kind:
                 special.setdefault(kind, []).append(value)
-                if marks_cors and kind == _CORS:
+                if (marks_cors and kind == _CORS) or (
+                    kind in self._owned and not is_own and not self._contract.keeps(kind, value)
+                ):
                     continue
                 if kind == _LENGTH and (value[:1] == b"0" or len(value) > _USUAL_DIGITS):
                     value = _one_spelling(value)
-                if kind in self._owned and not is_own and not self._contract.keeps(kind, value):
-                    continue
             if prefix:
                 lines.append(prefix + value + b"\r\n")
-        framing = _answer_framing(status, special, is_head=is_head)
+        framing = _answer_framing(status, version, special, is_head=is_head)
         if (status < 200 or status == 204) and _LENGTH in special:
             lines = [line for line in lines if line[:15].lower() != b"content-length:"]  # RFC 9110 §8.6
         options = _options(special[b"connection"]) if b"connection" in special else _NOTHING
         if not _KEEP_ALIVE.issuperset(options):
             lines = [line for line in lines if line.partition(b":")[0].lower() not in options - _NEVER_LISTED]
         keeps_alive = b"close" not in options and (version == "1.1" or b"keep-alive" in options)
-        if version == "1.0" and b"transfer-encoding" in special:
-            raise UpstreamMalformed("the upstream used Transfer-Encoding in an HTTP/1.0 answer")
         return AnswerHead(framing, framing is Framing.CLOSE or not keeps_alive, b"".join(lines))
 
     def _classify(self, name: bytes) -> tuple[bytes, bytes]:
@@ -193,8 +191,10 @@ def _options(values: list[bytes]) -> frozenset[bytes]:
     return frozenset(option.strip(b" \t").lower() for value in values for option in value.split(b","))
 
 
-def _answer_framing(status: int, special: dict[bytes, list[bytes]], *, is_head: bool) -> Framing:
+def _answer_framing(status: int, version: str, special: dict[bytes, list[bytes]], *, is_head: bool) -> Framing:
     codings = special.get(b"transfer-encoding")
+    if codings is not None and version == "1.0":
+        raise UpstreamMalformed("the upstream used Transfer-Encoding in an HTTP/1.0 answer")
     if codings is not None and [coding.lower() for coding in codings] != [b"chunked"]:
         raise UpstreamMalformed("the upstream used a transfer coding other than chunked")
     if is_head or status in (204, 304):
@@ -211,7 +211,7 @@ def _one_spelling(length: bytes) -> bytes:
 
 
 def refuse_interim_body(headers: list[Header]) -> None:
-    """Raise UpstreamMalformed if a 1xx answer announces a body: llhttp reads one where there is none (RFC 9110 §8.6)."""
+    """Raise UpstreamMalformed if a 1xx answer announces a body: it has none, but llhttp may read one."""
     for name, value in headers:
         lower = name.lower()
         if lower == b"transfer-encoding" or (lower == _LENGTH and value.strip(b"0")):

@@ -207,20 +207,12 @@ class UpstreamConnection(asyncio.Protocol):
             if not self.answer_began:
                 self._head_bytes += len(data)
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            if not self._answered:
-                self._switch(relay, data[upgrade.args[0] :])
-                return
-            self._doubtful = True
         except httptools.HttpParserCallbackError as error:
-            cause = error.__context__
-            self._fail(
-                relay, cause if isinstance(cause, Refusal) else UpstreamMalformed(f"cannot be relayed: {cause!r}")
-            )
+            self._fail(relay, _refusal(error.__context__))
             return
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserUpgrade, httptools.HttpParserError) as stop:
             if not self._answered:
-                self._fail(relay, UpstreamMalformed(f"not HTTP/1.1: {error}"))
+                self._stop(relay, stop, data)
                 return
             self._doubtful = True
         if self._answered:
@@ -230,6 +222,12 @@ class UpstreamConnection(asyncio.Protocol):
         else:
             self._renew_while_reading()
             relay.answer_flush()
+
+    def _stop(self, relay: Borrower, stop: Exception, data: bytes) -> None:
+        if isinstance(stop, httptools.HttpParserUpgrade):
+            self._switch(relay, data[stop.args[0] :])
+        else:
+            self._fail(relay, UpstreamMalformed(f"not HTTP/1.1: {stop}"))
 
     def _renew_while_reading(self) -> None:
         if self.answer_began and not self._is_reading_paused and self.relay is not None:
@@ -334,3 +332,7 @@ class UpstreamConnection(asyncio.Protocol):
                 self.relay.answer_interim(self._status, self._headers)
             return
         self._answered = True
+
+
+def _refusal(cause: BaseException | None) -> Refusal:
+    return cause if isinstance(cause, Refusal) else UpstreamMalformed(f"cannot be relayed: {cause!r}")

@@ -2,7 +2,11 @@
 
 from tests.trips.raw_exchanges import answers, requests
 
-for side, families in {"requests": requests.FAMILIES, "answers": answers.FAMILIES}.items():
-    for name, rows in families.items():
-        print(f"{side:10}{name:14}{len(rows):5}")
-    print(f"{side:10}{'all':14}{sum(map(len, families.values())):5}")
+SIDES = {
+    "requests": {name: len(rows) for name, rows in requests.FAMILIES.items()},
+    "answers": {name: len(rows) for name, rows in answers.FAMILIES.items()},
+}
+
+for side, families in SIDES.items():
+    for name, count in (*families.items(), ("all", sum(families.values()))):
+        print(f"{side:10}{name:14}{count:5}")
