@@ -15,8 +15,10 @@ from typing import Protocol
 from gateway.model.errors import RequestLimit
 
 _REST = 100e-6
-"""Seconds for each connection until those who wait are looked for anew, unless a good part of them had to leave. To look
-at one takes about a hundredth of that."""
+"""Seconds for each connection until those who wait are looked for anew, unless a good part of them had to leave.
+
+To look at one takes about a hundredth of that.
+"""
 _LONGEST_REST = 0.25
 _SHARE = 8
 """One in so many connections is remembered as waiting."""
