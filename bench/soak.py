@@ -38,6 +38,9 @@ _STRICT = {
     "limits": {"body_rate": 1000},
 }
 """Slow clients are got rid of soon."""
+_FILES = "open files, without idle connections"
+_AT_REST = 45.0
+"""Seconds until everything that ends by itself must have ended."""
 _HELD = {
     "connections of clients": "gateway_client_connections",
     "upgraded connections": "gateway_tunnels",
@@ -131,7 +134,8 @@ async def _play(soak: Soak, arguments: argparse.Namespace) -> int:
         mixed.is_over = True
         await others
     last = soak.gateways[1]
-    at_end = await _settled(last, soak.redis_port)
+    assert soak.begun_with is not None
+    at_end = await _settled(last, soak.redis_port, soak.begun_with)
     must_be_zero = {
         "wrong accepts": [*outcome.tally.accepted, *mixed.findings.wrong_accepts],
         "wrong refusals of honest clients": [
@@ -165,13 +169,18 @@ async def _note_memory(soak: Soak, after: float) -> None:
 
 async def held_by(gateway: GatewayProcess, redis_port: int) -> Held:
     """Return what a process holds now."""
-    numbers = {name: await asyncio.to_thread(gateway.metric, metric) for name, metric in _HELD.items()}
-    numbers["busy connections to upstreams"] = await asyncio.to_thread(
-        lambda: gateway.metric("gateway_upstream_connections", state="busy")
-    )
-    numbers["open files, without connections to Redis"] = _files(gateway.pid, redis_port)
-    memory = await asyncio.to_thread(gateway.metric, "process_resident_memory_bytes")
-    return Held(numbers, memory / 2**20)
+
+    def look() -> Held:
+        numbers = {name: gateway.metric(metric) for name, metric in _HELD.items()}
+        numbers["busy connections to upstreams"] = gateway.metric("gateway_upstream_connections", state="busy")
+        idle = {"state": "idle"}
+        # The gateway has both ends of connections to its own endpoints.
+        kept = gateway.metric("gateway_upstream_connections", **idle)
+        kept += gateway.metric("gateway_upstream_connections", upstream="gateway:endpoints", **idle)
+        numbers[_FILES] = _files(gateway.pid, redis_port) - kept
+        return Held(numbers, gateway.metric("process_resident_memory_bytes") / 2**20)
+
+    return await asyncio.to_thread(look)
 
 
 def _files(pid: int, redis_port: int) -> int:
@@ -182,13 +191,12 @@ def _files(pid: int, redis_port: int) -> int:
     return sum(link not in to_redis for link in links)
 
 
-async def _settled(gateway: GatewayProcess, redis_port: int) -> Held:
-    """Wait until nothing is left that goes away by itself: idle connections to the upstream, most of all."""
-    end = time.monotonic() + 45
+async def _settled(gateway: GatewayProcess, redis_port: int, wanted: Held) -> Held:
+    """Wait until nothing is left that goes away by itself."""
+    end = time.monotonic() + _AT_REST
     while True:
         held = await held_by(gateway, redis_port)
-        idle = await asyncio.to_thread(lambda: gateway.metric("gateway_upstream_connections", state="idle"))
-        if (held.numbers["connections of clients"] == 0 and idle == 0) or time.monotonic() > end:
+        if all(number <= wanted.numbers[name] for name, number in held.numbers.items()) or time.monotonic() > end:
             return held
         await asyncio.sleep(1)
 

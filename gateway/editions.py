@@ -96,6 +96,7 @@ class Editions:
         snapshot = edition.snapshot
         config = snapshot.config
         if not _has_own_routes(config):
+            edition.resources.files.forget()
             return
         endpoints = build_endpoints(
             snapshot,

@@ -111,6 +111,7 @@ class Reloader:
     async def _load_and_install(self, files: Files, *, is_asked: bool) -> bool:
         loaded = await asyncio.to_thread(self._load, files)
         if await asyncio.to_thread(self._is_in_force, loaded.config):
+            self._metrics.reload_needless()
             if is_asked:
                 self._log.info("config_unchanged", file=str(self._file))
             return True

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -44,6 +45,11 @@ def test_the_benchmark_of_sessions_runs() -> None:
 def test_nobody_is_logged_out_and_no_revoked_token_is_accepted(scenario: str) -> None:
     printed = run("bench.survival", "--quick", "--sessions", "40", "--only", scenario)
     assert printed.endswith("honest clients logged out: 0; revoked tokens accepted after the bound: 0\n")
+
+
+def test_a_short_soak_leaves_nothing_behind() -> None:
+    printed = run("bench.soak", "--seconds", "10", "--sessions", "30", "--crowd", "1")
+    assert re.search(r"\| leaked memory +\| +0 \|", printed)
 
 
 def test_tables_are_markdown() -> None:

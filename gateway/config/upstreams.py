@@ -1,8 +1,9 @@
 """Settings of an upstream: where it is, how it is spoken to, and what it may take."""
 
+import ssl
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema, model_validator
+from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema, field_validator, model_validator
 
 from gateway.config.text import from_text
 from gateway.config.upstream_trouble import Breaker, Ejection, Health, Retries
@@ -34,6 +35,17 @@ class UpstreamTls(Settings):
     """The name to expect in the certificate, if it is not the target's host."""
     verify: bool = True
     """Check the certificate. Switching it off must be named: `insecure: [unverified_upstream_tls]`."""
+
+    @field_validator("server_name")
+    @classmethod
+    def _is_a_name(cls, name: str | None) -> str | None:
+        """A name that TLS does not take would show with the first connection only."""
+        if name is not None:
+            try:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=name)
+            except (ValueError, TypeError) as error:
+                raise ValueError(f'"{name}" is not the name of a server') from error
+        return name
 
     @model_validator(mode="after")
     def _certificate_and_key(self) -> Self:

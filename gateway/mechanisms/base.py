@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from gateway.mechanisms.files import Files
+from gateway.mechanisms.files import Files, is_plain
 from gateway.model.clock import Clock, unix_now
 from gateway.model.decision import Pending
 from gateway.model.notice import Notice
@@ -197,6 +197,8 @@ class Resources:
         """Inside, files may be used by name. Raises BadSetting for one that cannot be read, or changes meanwhile."""
         for file in files:
             self.read(file)
+            if not is_plain(self.directory / file):
+                raise BadSetting(f"{file} is no plain file, and cannot be read twice")
         yield
         for file in files:
             if self.files.has_changed(self.directory / file):

@@ -1,11 +1,14 @@
 """The files that a configuration names: each is read once, so that all its parts are built from the same contents."""
 
 import errno
+import os
+import select
 import stat
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
+from time import monotonic
 
 Digests = Mapping[Path, bytes | None]
 """What files hold: a digest of each; None for one that cannot be read."""
@@ -14,6 +17,9 @@ _NOT_WATCHED = b""
 
 MAX_FILE = 64 * 1024 * 1024
 """The largest file that a configuration may name: room for any bundle of authorities."""
+PATIENCE = 10.0
+"""Seconds that a pipe may take. Whoever reads files must come back: nothing could be reloaded any more."""
+_PIECE = 64 * 1024
 
 
 class Files:
@@ -58,11 +64,41 @@ class Files:
 
 def bounded_content(path: Path, most: int) -> bytes:
     """Return what a file holds. Raises OSError, also for one of more than `most` bytes: `/dev/zero` has no end."""
-    with path.open("rb") as stream:
-        content = stream.read(most + 1)
+    content, _ = beginning(path, most + 1)
     if len(content) > most:
         raise OSError(errno.EFBIG, f"larger than {most} bytes")
     return content
+
+
+def beginning(path: Path, most: int) -> tuple[bytes, os.stat_result]:
+    """Return the first bytes of a file, `most` at most, and what it was before they were read. Raises OSError, also
+    for a pipe whose other end is silent.
+    """
+    with open(path, "rb", opener=_open_at_once) as stream:  # noqa: PTH123 - that of Path takes no opener
+        status = os.fstat(stream.fileno())
+        is_plain_file = stat.S_ISREG(status.st_mode)
+        return stream.read(most) if is_plain_file else _from_pipe(stream.fileno(), most), status
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open without waiting for the other end of a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
+
+
+def _from_pipe(descriptor: int, most: int) -> bytes:
+    content = bytearray()
+    end = monotonic() + PATIENCE
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN)
+    while len(content) < most:
+        left = end - monotonic()
+        if left <= 0 or not poller.poll(left * 1000):
+            raise OSError(errno.ETIMEDOUT, f"no file, and no end of it within {PATIENCE:g} s")
+        piece = os.read(descriptor, min(_PIECE, most - len(content)))
+        if not piece:
+            break
+        content += piece
+    return bytes(content)
 
 
 def digests_now(paths: Iterable[Path]) -> dict[Path, bytes | None]:
@@ -74,17 +110,17 @@ def _digest(path: Path, content: bytes | OSError) -> bytes | None:
     """Return the digest of what was read. What is no plain file, such as a pipe, holds nothing that could change."""
     if isinstance(content, OSError):
         return None
-    return sha256(content).digest() if _is_plain(path) else _NOT_WATCHED
+    return sha256(content).digest() if is_plain(path) else _NOT_WATCHED
 
 
 def _digest_now(path: Path) -> bytes | None:
     try:
-        return sha256(bounded_content(path, MAX_FILE)).digest() if _is_plain(path) else _NOT_WATCHED
+        return sha256(bounded_content(path, MAX_FILE)).digest() if is_plain(path) else _NOT_WATCHED
     except OSError:
         return None
 
 
-def _is_plain(path: Path) -> bool:
+def is_plain(path: Path) -> bool:
     """Say whether it is a plain file, or none at all: then whoever reads it learns why."""
     try:
         return stat.S_ISREG(path.stat().st_mode)

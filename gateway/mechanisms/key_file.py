@@ -6,6 +6,7 @@ import stat
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from gateway.mechanisms.files import beginning
 from gateway.model.clock import Clock, unix_now
 from gateway.model.notice import Notice
 from gateway.tokens.own_keys import BadKeyring, Keyring, OwnKeys, read_keyring
@@ -88,9 +89,7 @@ class KeyFile:
 def _read(path: Path, clock: Clock) -> tuple[Keyring, os.stat_result]:
     """Return the keys, and what the file was before it was read: a later change is then seen at the next look."""
     try:
-        with path.open("rb") as stream:
-            status = os.fstat(stream.fileno())
-            content = stream.read(MAX_BYTES + 1)
+        content, status = beginning(path, MAX_BYTES + 1)
     except OSError as error:
         raise _unreadable(error) from error
     if len(content) > MAX_BYTES:

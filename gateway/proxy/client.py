@@ -44,7 +44,7 @@ class ClientConnection(asyncio.Protocol):
     DISCARDED_BYTES = 64 * 1024
     """How much of a refused request's body is read and thrown away to keep the connection."""
 
-    handshake: Waiting | None = None
+    handshake: "Handshake | None" = None
     """What holds a place for this, until it is made."""
     transport: asyncio.Transport
     reader: RequestReader
@@ -72,7 +72,8 @@ class ClientConnection(asyncio.Protocol):
         self._is_pumping = False
         self._is_blocked = False
         self._is_half_closed = False
-        self._leaves = False
+        self.leaves = False
+        """After the next answer, since it was proven by rules of before."""
 
     # --- asyncio: the connection
 
@@ -82,7 +83,7 @@ class ClientConnection(asyncio.Protocol):
         peer: Peer = self.plane.snapshot.forwarding.peer(name[0] if isinstance(name, tuple) and name else "unix")
         self.reader = RequestReader(self, peer, secure=self._secure)
         self.deadline = monotonic() + self.plane.timeouts.open
-        if self.plane.is_draining:
+        if self.plane.is_draining or self.leaves:
             self.drain()
         if not self.plane.connected(self):
             self._turn_away()
@@ -346,6 +347,8 @@ class ClientConnection(asyncio.Protocol):
         """Begin with a request when its turn comes."""
         if self.is_closing:
             return
+        if self.leaves:
+            relay.keeps_alive = False
         if self.relay is None and not self.queue and not self._is_blocked:
             self.relay = relay
             relay.begin()
@@ -391,7 +394,7 @@ class ClientConnection(asyncio.Protocol):
         self.rearm()
         if self.holds:
             self.release("upgrade")
-        if self.plane.is_draining or self._leaves:
+        if self.plane.is_draining or self.leaves:
             self.drain()
 
     def become_tunnel(self, tunnel: Tunnel) -> None:
@@ -440,9 +443,14 @@ class ClientConnection(asyncio.Protocol):
 
         Unless it `stays`, the connection takes no further request: a new one would be refused, or proven otherwise.
         """
-        self.reader.peer = snapshot.forwarding.peer(self.reader.peer.address)
+        peer = self.reader.peer = snapshot.forwarding.peer(self.reader.peer.address)
+        for relay in self.queue:
+            relay.request.peer = peer
         if not stays:
-            self._leaves = True
+            self.leaves = True
+            for relay in (self.relay, *self.queue):
+                if relay is not None:
+                    relay.keeps_alive = False
             self.drain()
             if self.relay is not None and self.relay.is_stream:
                 self.relay.end_stream(ShuttingDown("the listener takes the certificates of other clients now"))

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 import stat
@@ -33,9 +34,9 @@ def listening_socket(address: Address, *, shares_port: bool = False) -> socket.s
     """
     sock = bound_socket(address)
     try:
-        if shares_port and not address.path:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.listen(BACKLOG)
+        if shares_port and not address.path:  # not before: two that start at once would both be let in
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     except OSError as error:
         sock.close()
         raise _cannot_listen(address, error) from error
@@ -47,7 +48,7 @@ def bound_socket(address: Address, *, beside_others: bool = False) -> socket.soc
     target: str | tuple[str, int]
     if address.path:
         with contextlib.suppress(FileNotFoundError):
-            if stat.S_ISSOCK(os.stat(address.path).st_mode) and not _is_served(address.path):
+            if stat.S_ISSOCK(os.stat(address.path).st_mode) and _is_abandoned(address.path):
                 os.unlink(address.path)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         target = address.path
@@ -69,17 +70,22 @@ def bound_socket(address: Address, *, beside_others: bool = False) -> socket.soc
 def resolved(address: Address) -> tuple[int, tuple[str, int]]:
     """Return the family, and the numeric host and port. Raises OSError."""
     host = address.host or "0.0.0.0"  # noqa: S104 - the address says so
-    family, _, _, _, found = socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM)[0]
+    try:
+        family, _, _, _, found = socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise _cannot_listen(address, error) from error
     return family, (str(found[0]), int(found[1]))
 
 
 def _cannot_listen(address: Address, error: OSError) -> OSError:
-    return OSError(error.errno, f"cannot listen on {address}: {error.strerror}")
+    return OSError(error.errno, f"cannot listen on {address}: {error.strerror or error}")
 
 
-def _is_served(path: str) -> bool:
+def _is_abandoned(path: str) -> bool:
+    """Say whether nobody listens there. What may not be asked, is of another kind, or has a full queue is somebody's."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        return probe.connect_ex(path) == 0
+        probe.setblocking(False)
+        return probe.connect_ex(path) == errno.ECONNREFUSED
 
 
 class Listeners:

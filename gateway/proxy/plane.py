@@ -13,14 +13,16 @@ from gateway.model.clock import Clock
 from gateway.model.notice import Notice
 from gateway.proxy.cuts import Cuts
 from gateway.proxy.deadlines import Deadlines
-from gateway.proxy.doors import Hall, Waiting, affordable
+from gateway.proxy.doors import Hall, affordable
 from gateway.proxy.heads import AnswerHeads
 from gateway.proxy.pool import UpstreamPool
+from gateway.proxy.rejudging import judge_connection
 from gateway.proxy.sweep import Sweep
 
 if TYPE_CHECKING:
     from gateway.proxy.client import ClientConnection
     from gateway.proxy.relay import Relay
+    from gateway.proxy.tls_entrance import Handshake
 
 
 class Recorder(Protocol):
@@ -44,7 +46,7 @@ class DataPlane:
         self.deadlines.watch(self._sweep)
         self.is_draining = False
         self.connections: set[ClientConnection] = set()
-        self.handshakes: set[Waiting] = set()
+        self.handshakes: set[Handshake] = set()
         """Of TLS, under way."""
         self.hall = Hall(lambda: chain(self.connections, self.handshakes))
         self.cuts = Cuts(recorder.cut)
@@ -55,6 +57,7 @@ class DataPlane:
         self.pools: dict[str, UpstreamPool] = {}
         self._leaving: list[UpstreamPool] = []
         """Those of former Snapshots, until their requests have ended."""
+        self._judging: set[asyncio.Task[None]] = set()
         self._recorder = recorder
         self._notice = notice
         self._request_id_prefix = os.urandom(6).hex()
@@ -80,6 +83,9 @@ class DataPlane:
         proven_otherwise = _listeners_with_other_clients(former, snapshot)
         for connection in list(self.connections):
             connection.meet(snapshot, stays=connection.door.name not in proven_otherwise)
+        for handshake in self.handshakes:
+            if handshake.door.name in proven_otherwise:
+                handshake.connection.leaves = True
 
     def _swap_pools(self, snapshot: Snapshot) -> None:
         """Keep the pools of upstreams that are the same; the others finish what they have begun."""
@@ -109,6 +115,12 @@ class DataPlane:
         pool.close()
         self._leaving.append(pool)
         return pool
+
+    def judge_soon(self, connection: "ClientConnection") -> None:
+        """Judge by the present rules what began under former ones, and may go on for long as it shows now."""
+        task = self.loop.create_task(judge_connection(self, self.snapshot, connection))
+        self._judging.add(task)
+        task.add_done_callback(self._judging.discard)
 
     def close_pools(self) -> None:
         """Let no pool keep a connection that nobody uses, nor check its targets."""
@@ -150,12 +162,12 @@ class DataPlane:
         self.handshakes.discard(handshake)  # and its place goes to the connection
         return True
 
-    def shaking(self, handshake: Waiting) -> bool:
+    def shaking(self, handshake: "Handshake") -> bool:
         """Count a TLS handshake in, and make room for it. Returns False when it must be refused."""
         self.handshakes.add(handshake)
         return self.hall.enter(handshake)
 
-    def shaken(self, handshake: Waiting) -> None:
+    def shaken(self, handshake: "Handshake") -> None:
         """Count out a handshake that came to nothing."""
         self.handshakes.discard(handshake)
         self.hall.leave(handshake)

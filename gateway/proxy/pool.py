@@ -5,7 +5,7 @@ from math import inf
 from time import monotonic
 
 from gateway.config.compile_upstreams import UpstreamSpec
-from gateway.model.errors import Refusal, UpstreamFailed, UpstreamSaturated, UpstreamTimeout
+from gateway.model.errors import InternalError, Refusal, UpstreamFailed, UpstreamSaturated, UpstreamTimeout
 from gateway.model.notice import Notice
 from gateway.proxy.budget import RetryBudget
 from gateway.proxy.connecting import Connector, is_fault_of_target
@@ -212,6 +212,10 @@ class UpstreamPool:
             if is_fault_of_target(error):
                 self.trouble.request_failed(error, asked_at)
             relay.upstream_failed(error, None)
+        except Exception as error:  # noqa: BLE001 - fail closed: nobody else would ever answer the request
+            self._tasks.pop(relay, None)
+            self.loop.call_exception_handler({"message": "connecting failed", "exception": error})
+            relay.upstream_failed(InternalError(type(error).__name__), None)
         else:
             self._tasks.pop(relay, None)
             connection.serve(relay)

@@ -2,7 +2,7 @@
 
 A request keeps the Snapshot that it began with, and soon ends. An upgraded connection or an answer without announced
 length may go on for days, past the removal of its route, its issuer or its permission. So each is asked about once
-more: would it have been let in under the new rules, at the time when it came? Where nobody can say, it goes on;
+more, at the reload or when it begins to be such a one afterwards: would it have been let in under the new rules, at the time when it came? Where nobody can say, it goes on;
 expiry, revocations and stale news are the affair of the tunnel and the sweep.
 """
 
@@ -16,6 +16,7 @@ from gateway.model.errors import Refusal
 from gateway.proxy.relay import Relay
 
 if TYPE_CHECKING:
+    from gateway.proxy.client import ClientConnection
     from gateway.proxy.plane import DataPlane
 
 _TOGETHER = 20
@@ -27,18 +28,23 @@ _ROUNDS = 3
 async def judge_again(plane: "DataPlane", snapshot: Snapshot) -> None:
     """Judge what began under former Snapshots and may go on for long."""
     for number, connection in enumerate(list(plane.connections), 1):
-        relay = connection.relay
-        if relay is None or not _may_last(relay) or relay.snapshot is snapshot:
-            continue
-        try:
-            refusal = await _refusal(plane, snapshot, relay)
-            if refusal is not None and connection.relay is relay:
-                relay.cut(refusal)
-        except Exception as error:  # noqa: BLE001 - fail closed, and let no bug in one save the others
-            plane.report_bug("judging again", error)
-            connection.abort()
+        await judge_connection(plane, snapshot, connection)
         if number % _TOGETHER == 0:
             await asyncio.sleep(0)
+
+
+async def judge_connection(plane: "DataPlane", snapshot: Snapshot, connection: "ClientConnection") -> None:
+    """Judge what is under way on one of them."""
+    relay = connection.relay
+    if relay is None or not _may_last(relay) or relay.snapshot is snapshot:
+        return
+    try:
+        refusal = await _refusal(plane, snapshot, relay)
+        if refusal is not None and connection.relay is relay:
+            relay.cut(refusal)
+    except Exception as error:  # noqa: BLE001 - fail closed, and let no bug in one save the others
+        plane.report_bug("judging again", error)
+        connection.abort()
 
 
 def _may_last(relay: Relay) -> bool:

@@ -315,6 +315,7 @@ class Relay:
         self._answer_framing = head.framing
         if head.framing in _UNBOUNDED:
             self._endless = headers
+            self._outlive_reload()
             self._answer_framing = Framing.CLOSE if is_old else Framing.CHUNKED
             if self.principal is not None:
                 self.deadline = self._token_ends_at()
@@ -417,7 +418,14 @@ class Relay:
         client.flush()
         self.tunnel = Tunnel(self, client, upstream, self.idle_timeout, self._token_ends_at())
         client.become_tunnel(self.tunnel)
+        self._outlive_reload()
         return self.tunnel
+
+    def _outlive_reload(self) -> None:
+        """Have a request judged by the present rules that shows only now, after a reload, that it has no end."""
+        plane = self._client.plane
+        if self.snapshot is not plane.snapshot:
+            plane.judge_soon(self._client)
 
     def _token_ends_at(self) -> float:
         if self.principal is None or self.route is None:

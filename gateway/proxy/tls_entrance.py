@@ -27,6 +27,8 @@ class Handshake:
 
     def __init__(self, connection: ClientConnection) -> None:
         self.door = connection.door
+        self.connection = connection
+        """What it will be when it has succeeded."""
         self.began_at = monotonic()
         self._cuts = connection.plane.cuts
         self.task: asyncio.Task[None]

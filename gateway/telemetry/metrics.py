@@ -287,6 +287,10 @@ class Metrics:
         self._reloads["ok"] += 1
         self.loaded(at)
 
+    def reload_needless(self) -> None:
+        """Note that the files hold what is in force: what was wrong with them, if anything, has been taken back."""
+        self._reload_successful = True
+
     def reload_failed(self, result: Literal["failed", "refused"] = "failed") -> None:
         """Note that a configuration was rejected, or needs a restart, and the one before it stays."""
         self._reloads[result] += 1

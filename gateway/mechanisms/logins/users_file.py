@@ -16,6 +16,7 @@ from typing import Annotated
 from pydantic import Field
 
 from gateway.mechanisms.base import BadSetting, Resources
+from gateway.mechanisms.files import beginning
 from gateway.mechanisms.logins.base import MAX_PASSWORD, Attempt, ProvenUser, as_bytes, as_compared
 from gateway.mechanisms.logins.hashes import NEW_COST, CannotVerify, PasswordHash, decoy
 from gateway.mechanisms.logins.threads import BoundedThreads
@@ -113,8 +114,7 @@ class UsersBook:
 
     def _read(self) -> "_Loaded":
         try:
-            with self._path.open("rb") as stream:
-                content = stream.read(MAX_FILE + 1)
+            content, _ = beginning(self._path, MAX_FILE + 1)
         except OSError as error:
             raise BadSetting(f"cannot read {self._shown}: {error.strerror}", ("file",)) from error
         if len(content) > MAX_FILE:
