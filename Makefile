@@ -9,8 +9,9 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --re
 demo: $(VENV)/runtime.done
 	$(BIN)/gateway demo
 
+# Files of tests side by side: most of them wait for processes, time-outs and disks.
 test: check
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(or $(JOBS),auto) --dist loadfile
 
 check: $(VENV)/dev.done
 	$(BIN)/ruff format --check .

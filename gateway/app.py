@@ -122,6 +122,7 @@ class Gateway:
                 self.metrics,
             )
         self._runners: list[web.AppRunner] = []
+        self._is_draining = False
         self.plane: DataPlane
         self.listeners: Listeners
 
@@ -136,11 +137,16 @@ class Gateway:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self.drain()
-        await self._stop()
+        try:
+            await self.drain()
+        finally:
+            await self._stop()
 
     async def drain(self) -> None:
-        """Stop taking connections and let requests under way finish, within `timeouts.drain`."""
+        """Stop taking connections and let requests under way finish, within `timeouts.drain`. Once is enough."""
+        if self._is_draining:
+            return
+        self._is_draining = True
         self.health.drain()
         self._supervisor.stop_one(_RELOAD)
         self.log.info("draining", connections=len(self.plane.connections))

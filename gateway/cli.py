@@ -7,6 +7,7 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from gateway import __version__
+from gateway.workers.holding import held_back
 
 COMMANDS = ("serve", "check", "schema", "explain", "token", "keys", "users", "sessions", "demo")
 """The modules of `gateway.commands`, in the order of the help text."""
@@ -17,6 +18,13 @@ _INNER = ("parent", "worker")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0 is success, 1 a failure that was explained, 2 wrong usage."""
     words = sys.argv[1:] if argv is None else argv
+    if words and words[0] == "serve":
+        with held_back():
+            return _run(words)
+    return _run(words)
+
+
+def _run(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="gateway", description="An API gateway that validates bearer tokens.")
     parser.add_argument("--version", action="version", version=f"gateway {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

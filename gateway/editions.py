@@ -6,7 +6,7 @@ next one is in force, it ends as soon as no request needs it.
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import count
@@ -64,7 +64,9 @@ class Editions:
         self._failed = failed
         self._attempts = Attempts(clock)
         self._private = ExitStack()
-        self._sockets: Iterator[Path] | None = None
+        self._sockets: Path | None = None
+        """Their directory."""
+        self._numbers = count()
         self._leaving: list[Edition] = []
         self._endings: set[asyncio.Task[None]] = set()
 
@@ -190,14 +192,14 @@ class Editions:
     def _socket(self, config: Config) -> Path:
         """Return where to serve the gateway's own routes: to nobody but this process.
 
-        The directory is only made when it is needed: a container without a writable one can do without it.
+        The directory is only made when it is needed: a container without a writable one can do without it. It is made
+        anew if it is gone: some hosts remove temporary files that are old.
         """
         if not _has_own_routes(config):
             return Path("/nonexistent")
-        if self._sockets is None:
-            directory = Path(self._private.enter_context(tempfile.TemporaryDirectory(prefix="gateway-")))
-            self._sockets = (directory / f"endpoints{number}.sock" for number in count())
-        return next(self._sockets)
+        if self._sockets is None or not self._sockets.is_dir():
+            self._sockets = Path(self._private.enter_context(tempfile.TemporaryDirectory(prefix="gateway-")))
+        return self._sockets / f"endpoints{next(self._numbers)}.sock"
 
 
 def _has_own_routes(config: Config) -> bool:

@@ -59,6 +59,8 @@ class Reloader:
         """What the files held when they were last read, whatever came of it."""
         self._seen: Digests = {}
         """What they held at the last look."""
+        self._good: Digests = {}
+        """What they held when it was good."""
 
     def reload_soon(self) -> None:
         """Have the files read again, whether they have changed or not."""
@@ -67,7 +69,7 @@ class Reloader:
     async def keep_watching(self) -> None:
         """Look again and again, until cancelled."""
         # What the file held when the process read it is not known here: at the first look it is read, and compared.
-        self._read = {**self._watched(), self._file: _NEVER_READ}
+        self._read = self._good = {**self._watched(), self._file: _NEVER_READ}
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_EVERY):
@@ -91,7 +93,7 @@ class Reloader:
         is_good = await self._attempt(files, is_asked=is_asked)
         attempted = files.digests()
         if is_good:
-            self._read = {**self._watched(), self._file: attempted[self._file]}
+            self._read = self._good = {**self._watched(), self._file: attempted[self._file]}
         else:
             self._read = {**self._seen, **attempted}
 
@@ -120,17 +122,17 @@ class Reloader:
             self._log.error("config_refused", file=str(self._file), settings=settings)
             self._metrics.reload_failed("refused")
             return False
-        before = self._read
         try:
             await self._put_in_force(loaded.config, files)
         except CompileMistakes as error:
             raise loaded.mistakes(error) from error
-        self._tell(before)
+        self._tell()
         return True
 
-    def _tell(self, before: Digests) -> None:
+    def _tell(self) -> None:
         snapshot = self._present()
-        changed = [path for path, digest in self._watched().items() if before.get(path) not in (digest, _NEVER_READ)]
+        good = self._good
+        changed = [path for path, digest in self._watched().items() if good.get(path) not in (digest, _NEVER_READ)]
         routes = len(snapshot.routes.routes)
         self._log.info("config_reloaded", file=str(self._file), changed=sorted(map(str, changed)), routes=routes)
 

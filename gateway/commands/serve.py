@@ -10,12 +10,14 @@ from pathlib import Path
 from socket import socket
 
 from gateway.app import Gateway
-from gateway.commands.starting import event_loop, hear_libraries, see_to_descriptors, told_why_not
+from gateway.commands.starting import event_loop, fill_standard_streams, hear_libraries, see_to_descriptors, told_why_not
 from gateway.config.load import Loaded, load_config
 from gateway.config.mistakes import ConfigMistakes
 from gateway.model.upstream import Address
 from gateway.workers.activation import matched, passed_sockets
 from gateway.workers.cpus import usable_cpus
+from gateway.workers.descriptors import raise_limit
+from gateway.workers.holding import let_through
 from gateway.workers.places import addresses, bind_places
 from gateway.workers.plan import become_parent
 from gateway.workers.signals import stopped_by_signals
@@ -33,6 +35,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT, then drain. Exit status 1 for a configuration with mistakes, a store that must
     not be used, or a taken address."""
+    fill_standard_streams()
     try:
         loaded = load_config(arguments.config, os.environ)
     except ConfigMistakes as mistakes:
@@ -51,6 +54,7 @@ def _start(loaded: Loaded, file: Path) -> None:
             runner.run(_serve_alone(loaded, file, sockets))
         return
     workers = usable_cpus() if config.workers == "auto" else config.workers
+    raise_limit()  # of the parent, too
     places = bind_places(config, workers, sockets)  # holds the sockets until then
     become_parent(places.plan(str(file), config))
 
@@ -62,6 +66,7 @@ async def _serve_alone(loaded: Loaded, file: Path, sockets: Mapping[Address, soc
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGHUP, gateway.reload_soon)
     loop.add_signal_handler(signal.SIGUSR2, gateway.log.warning, "rolling_restart_refused")
+    let_through()
     gateway.log.write_in_thread()
     see_to_descriptors(loaded, gateway.log)
     try:

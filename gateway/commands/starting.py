@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,15 @@ def told_why_not(loaded: Loaded) -> Iterator[Outcome]:
     except (BadStore, BadSetting, StrangeSocket) as error:
         print(f"cannot start: {error}", file=sys.stderr)
         outcome.status = 1
+
+
+def fill_standard_streams() -> None:
+    """Open what was closed of standard input, output and error: else connections get their numbers, and logs go there."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)
 
 
 def event_loop() -> asyncio.AbstractEventLoop:

@@ -67,6 +67,6 @@ async def _serve(loaded: Loaded, arguments: argparse.Namespace, sockets: Mapping
     gateway.log.write_in_thread()
     see_to_descriptors(loaded, gateway.log)
     try:
-        await serve_for_parent(gateway, socket(fileno=arguments.channel))
+        await serve_for_parent(gateway, socket(fileno=arguments.channel), sockets.values())
     finally:
         gateway.log.close()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from cryptography import x509
 
 from gateway.config.schema import ListenerTls
-from gateway.mechanisms.base import Resources
+from gateway.mechanisms.base import BadSetting, Resources
 
 _NO_PASSWORD = ""
 """An encrypted key is a mistake. Without a word OpenSSL would ask for its password on the terminal."""
@@ -25,7 +25,7 @@ class ServerTls:
 
 
 def listener_tls(settings: ListenerTls, resources: Resources) -> ServerTls:
-    """Return the TLS. Raises BadSetting, ssl.SSLError for a certificate and a key that do not belong together."""
+    """Return the TLS. Raises BadSetting, also for a certificate and a key that do not belong together."""
     with resources.steady(settings.certificate, settings.key):
         context = _context(settings, resources)
     clients = None if settings.client_ca is None else resources.read(settings.client_ca)
@@ -43,7 +43,13 @@ def _context(settings: ListenerTls, resources: Resources) -> ssl.SSLContext:
     certificate, key = resources.directory / settings.certificate, resources.directory / settings.key
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3 if settings.min_version == "1.3" else ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(certificate, key, password=_NO_PASSWORD)
+    try:
+        context.load_cert_chain(certificate, key, password=_NO_PASSWORD)
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise BadSetting(f"{settings.key} is not the key of {settings.certificate}") from error
+        message = f"{settings.certificate} holds no certificate in PEM, or {settings.key} no key without a password"
+        raise BadSetting(f"{message}: {error}") from error
     context.set_alpn_protocols(["http/1.1"])
     if settings.client_ca is not None:
         context.load_verify_locations(cadata=resources.read(settings.client_ca).decode())

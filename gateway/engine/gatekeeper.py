@@ -188,8 +188,11 @@ class Gatekeeper:
             return refusal
         return None
 
-    def would_refuse(self, request: InboundRequest, came_at: float) -> Refusal | Pending | None:
+    def would_refuse(
+        self, request: InboundRequest, came_at: float, *, upgrade: bytes | None = None
+    ) -> Refusal | Pending | None:
         """Return why these rules would have refused a request that others let through when it came (Unix seconds).
+        `upgrade` is the protocol that its connection has switched to.
 
         None if they would not, or nobody can know. Revocations and rates are not looked at, and nothing is counted.
         """
@@ -197,6 +200,8 @@ class Gatekeeper:
             host, target = self.locate(request)
             route = self.match(request, host, target)
             refuse_encoded_slash(route, target)
+            if upgrade is not None and upgrade not in route.upgrades:
+                raise NoRoute(f'route "{route.id}" lets nobody upgrade to {upgrade.decode("latin-1")}')
             caller = self._caller_then(request, route, came_at)
             if caller is None or isinstance(caller, Pending):
                 return caller

@@ -25,7 +25,7 @@ def refuse_revoked(view: RevocationView, route: Route, principal: Principal, req
     if staleness == inf:
         raise StaleRevocations("no revocations are known yet")
     if view.is_revoked(principal):
-        raise RevokedToken("the token, its session, or all tokens of its subject, client or issuer up to some time")
+        raise RevokedToken("the token, its session, or all older tokens of its subject, client or issuer were revoked")
     if staleness <= route.max_staleness:
         return False
     if not passes_stale(route, request):

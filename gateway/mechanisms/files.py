@@ -74,7 +74,7 @@ def beginning(path: Path, most: int) -> tuple[bytes, os.stat_result]:
     """Return the first bytes of a file, `most` at most, and what it was before they were read. Raises OSError, also
     for a pipe whose other end is silent.
     """
-    with open(path, "rb", opener=_open_at_once) as stream:  # noqa: PTH123 - that of Path takes no opener
+    with open(path, "rb", opener=_open_at_once) as stream:
         status = os.fstat(stream.fileno())
         is_plain_file = stat.S_ISREG(status.st_mode)
         return stream.read(most) if is_plain_file else _from_pipe(stream.fileno(), most), status

@@ -12,18 +12,21 @@ from fcntl import ioctl
 from math import inf
 from termios import FIONREAD
 from time import monotonic
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from gateway.config.compile import Snapshot
 from gateway.model.errors import ClientGone, ConnectionLimit, ShuttingDown, SlowReader, SlowRequest
 from gateway.model.request import Peer
 from gateway.proxy.cuts import Cut
-from gateway.proxy.doors import Door, Waiting
+from gateway.proxy.doors import Door
 from gateway.proxy.pace import Pace, acknowledged
 from gateway.proxy.plane import DataPlane
 from gateway.proxy.reading import RequestReader
 from gateway.proxy.relay import Relay
 from gateway.proxy.tunnel import Tunnel
+
+if TYPE_CHECKING:
+    from gateway.proxy.tls_entrance import Handshake
 
 _HALF_CLOSED_PATIENCE = 0.5
 """Seconds that a client which has closed its side may stay silent before it counts as gone."""
@@ -448,9 +451,9 @@ class ClientConnection(asyncio.Protocol):
             relay.request.peer = peer
         if not stays:
             self.leaves = True
-            for relay in (self.relay, *self.queue):
-                if relay is not None:
-                    relay.keeps_alive = False
+            for each in (self.relay, *self.queue):
+                if each is not None:
+                    each.keeps_alive = False
             self.drain()
             if self.relay is not None and self.relay.is_stream:
                 self.relay.end_stream(ShuttingDown("the listener takes the certificates of other clients now"))

@@ -11,10 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway.config.schema import Listener
-from gateway.model.host import is_loopback
 from gateway.model.upstream import Address
 from gateway.proxy.client import ClientConnection
-from gateway.proxy.handshakes import refuse_handshakes
+from gateway.proxy.handshakes import ROUND_TRIP, refuse_handshakes
 from gateway.proxy.pace import bound_buffers
 from gateway.proxy.plane import DataPlane
 from gateway.proxy.tls_entrance import TlsEntrance
@@ -22,8 +21,6 @@ from gateway.proxy.tls_entrance import TlsEntrance
 BACKLOG = 1024
 _HANDSHAKE_PATIENCE = 2.0
 """Seconds that a drain grants to those under way."""
-_ROUND_TRIP = 0.2
-"""Seconds for the last packet of a connection that is being made over a network."""
 
 
 def listening_socket(address: Address, *, shares_port: bool = False) -> socket.socket:
@@ -118,7 +115,7 @@ class Listeners:
         """Take the connections that wait in the queues, and no more."""
         half_way = [entrance for entrance in self._entrances if entrance.refuse_handshakes()]
         if half_way:
-            await asyncio.sleep(_ROUND_TRIP)
+            await asyncio.sleep(ROUND_TRIP)
         for entrance in self._entrances:
             for sock in entrance.close():
                 self._welcomes.add(self._plane.loop.create_task(entrance.welcome(sock)))
@@ -165,10 +162,7 @@ class _Entrance:
 
     def refuse_handshakes(self) -> bool:
         """Let no new connections into the queue. Returns True where some may be half-way there."""
-        if self._is_shared or self._sock.family == socket.AF_UNIX:
-            return False
-        refuse_handshakes(self._sock)
-        return not is_loopback(self._sock.getsockname()[0])
+        return not self._is_shared and refuse_handshakes(self._sock)
 
     def close(self) -> Iterator[socket.socket]:
         """Stop, and yield the connections that nobody has taken yet."""

@@ -5,7 +5,14 @@ from math import inf
 from time import monotonic
 
 from gateway.config.compile_upstreams import UpstreamSpec
-from gateway.model.errors import InternalError, Refusal, UpstreamFailed, UpstreamSaturated, UpstreamTimeout
+from gateway.model.errors import (
+    InternalError,
+    Refusal,
+    UpstreamClosed,
+    UpstreamFailed,
+    UpstreamSaturated,
+    UpstreamTimeout,
+)
 from gateway.model.notice import Notice
 from gateway.proxy.budget import RetryBudget
 from gateway.proxy.connecting import Connector, is_fault_of_target
@@ -107,9 +114,16 @@ class UpstreamPool:
         self._serve_waiting()
 
     def lost(self, connection: UpstreamConnection, relay: Borrower, error: Refusal) -> None:
-        """A connection failed before it gave its relay an answer."""
+        """A connection failed before it gave its relay an answer, by the target's fault."""
         if isinstance(error, UpstreamFailed | UpstreamTimeout):
             self.trouble.failed(connection.target, error, relay.sent_at)
+            connection.may_be_replaced = isinstance(error, UpstreamClosed) and connection.is_unanswered
+            if not connection.may_be_replaced:
+                self.trouble.request_failed(error, relay.sent_at)
+
+    def not_replaced(self, connection: UpstreamConnection, relay: Borrower, error: Refusal) -> None:
+        """A relay gives up after its connection failed: no other target is asked."""
+        if connection.may_be_replaced:
             self.trouble.request_failed(error, relay.sent_at)
 
     def deadline_passed(self, now: float) -> None:

@@ -205,7 +205,10 @@ class RequestReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._in_head:  # what comes later is a trailer: dropped
-            self._headers.append((name, value.rstrip(b" \t")))  # llhttp leaves that (RFC 9110 §5.5)
+            bare = value.rstrip(b" \t")  # llhttp leaves that (RFC 9110 §5.5)
+            if bare is not value and b"\t" in value and name.lower() == b"transfer-encoding":
+                raise MalformedMessage("a tab behind Transfer-Encoding: llhttp would refuse the body")
+            self._headers.append((name, bare))
 
     def on_headers_complete(self) -> None:
         self._in_head = False

@@ -2,8 +2,9 @@
 
 A request keeps the Snapshot that it began with, and soon ends. An upgraded connection or an answer without announced
 length may go on for days, past the removal of its route, its issuer or its permission. So each is asked about once
-more, at the reload or when it begins to be such a one afterwards: would it have been let in under the new rules, at the time when it came? Where nobody can say, it goes on;
-expiry, revocations and stale news are the affair of the tunnel and the sweep.
+more, at the reload or when it turns out to be such a one afterwards: would it have been let in under the new rules, at
+the time when it came? Where nobody can say, it goes on; expiry, revocations and stale news are the affair of the
+tunnel and the sweep.
 """
 
 import asyncio
@@ -53,8 +54,9 @@ def _may_last(relay: Relay) -> bool:
 
 async def _refusal(plane: "DataPlane", snapshot: Snapshot, relay: Relay) -> Refusal | None:
     came_at = plane.clock() - (monotonic() - relay.started_at)
+    upgrade = None if relay.tunnel is None else relay.upgrade
     for _ in range(_ROUNDS):
-        judged = snapshot.gatekeeper.would_refuse(relay.request, came_at)
+        judged = snapshot.gatekeeper.would_refuse(relay.request, came_at, upgrade=upgrade)
         if not isinstance(judged, Pending):
             return judged
         await judged.ready()

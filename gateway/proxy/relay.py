@@ -369,7 +369,10 @@ class Relay:
             return
         if connection is not None and self._may_retry(error, connection):
             self._guarded(self._borrow_again, connection)
-        elif self.status:
+            return
+        if connection is not None:
+            connection.pool.not_replaced(connection, self, error)
+        if self.status:
             self.error = error
             self._end_broken()
         else:

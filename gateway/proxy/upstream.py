@@ -68,6 +68,8 @@ class UpstreamConnection(asyncio.Protocol):
         self.served = 0
         self.deadline = inf
         self.tunnel: FarEnd | None = None
+        self.may_be_replaced = False
+        """It failed by its target's fault, and its relay may ask another target."""
         self._is_blocked = False
         self._is_reading_paused = False
         self._lost = False

@@ -82,6 +82,8 @@ class RateTable:
         if limit.is_shared:
             unsent = self._unsent.get(key)
             if unsent is None:
+                if len(self._unsent) >= self.capacity:
+                    return  # the store is slow, or away: it hears of this with the next request of the same key
                 unsent = self._unsent[key] = Unsent(limit, now)
             unsent.requests += 1
 

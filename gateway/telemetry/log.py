@@ -88,10 +88,12 @@ class _Formatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         event, fields = _event_of(record)
-        head = {"time": rfc3339(record.created), "level": record.levelname.lower(), "event": event} | self._bound
+        head = {"time": rfc3339(record.created), "level": record.levelname.lower(), "event": event}
         if self._form == "json":
+            head |= self._bound
             return json.dumps(head | fields | head, default=str)  # head comes first, and no field replaces it
-        return " ".join([*map(quoted, head.values()), *(f"{name}={quoted(value)}" for name, value in fields.items())])
+        named = self._bound | fields | self._bound
+        return " ".join([*map(quoted, head.values()), *(f"{name}={quoted(value)}" for name, value in named.items())])
 
 
 def _event_of(record: logging.LogRecord) -> tuple[str, dict[str, Any]]:

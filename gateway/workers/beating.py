@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from gateway.app import Gateway
 from gateway.telemetry.merging import Numbers, numbers_of, to_json
@@ -71,8 +71,12 @@ class Line:
         return json.dumps([*reasons, timeouts.drain, timeouts.drain_delay]).encode()
 
 
-async def serve_for_parent(gateway: Gateway, channel: socket.socket) -> None:
-    """Serve until the parent says so or is gone, or a signal comes, then drain."""
+async def serve_for_parent(gateway: Gateway, channel: socket.socket, sockets: Iterable[socket.socket]) -> None:
+    """Serve until the parent says so or is gone, or a signal comes, then drain.
+
+    The `sockets` that listen are closed as soon as nothing is taken from them any more: nobody shall wait in a queue
+    that is only held open.
+    """
     haste = gateway.haste
     stop = stopped_by_signals(haste)
 
@@ -84,7 +88,7 @@ async def serve_for_parent(gateway: Gateway, channel: socket.socket) -> None:
     tasks = [
         asyncio.create_task(line.keep_beating()),
         asyncio.create_task(line.keep_listening(drain, haste.end.set, gateway.reload_soon)),
-        asyncio.create_task(_tell_when(haste.closed, line)),
+        asyncio.create_task(_close_when(haste.closed, sockets, line)),
     ]
     try:
         async with gateway:
@@ -98,6 +102,8 @@ async def serve_for_parent(gateway: Gateway, channel: socket.socket) -> None:
         await line.close()
 
 
-async def _tell_when(closed: asyncio.Event, line: Line) -> None:
+async def _close_when(closed: asyncio.Event, sockets: Iterable[socket.socket], line: Line) -> None:
     await closed.wait()
+    for sock in sockets:
+        sock.close()
     line.tell("closed")

@@ -22,7 +22,22 @@ class Seat:
         self.has_started = False
         self.is_being_relieved = False
         """Another worker is being started for it."""
+        self.hasty: WorkerProcess | None = None
+        """One that closed unasked, and for which a replacement was tried before its end."""
         self._ready_at = monotonic()
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether somebody serves, or soon will."""
+        return self.is_being_relieved or (self.worker is not None and not self.worker.is_over)
+
+    @property
+    def has_closed(self) -> bool:
+        """Whether its worker takes no more connections while it finishes, and nobody has tried to replace it yet."""
+        worker = self.worker
+        if worker is None or worker is self.hasty or self.is_being_relieved:
+            return False
+        return worker.closed.is_set() and not worker.is_over
 
     def look(self) -> bool:
         """Return whether somebody is ready, and note it."""

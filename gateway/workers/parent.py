@@ -12,7 +12,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any
 
-from gateway.proxy.handshakes import refuse_handshakes
+from gateway.proxy.handshakes import ROUND_TRIP, refuse_handshakes
 from gateway.telemetry.log import Log
 from gateway.telemetry.merging import Ledger, Numbers
 from gateway.workers.fleet_health import FleetHealth, Seat
@@ -41,13 +41,15 @@ class Parent:
         self._timing = timing or Timing()
         self._seats = [Seat(number) for number in range(1, len(plan.slots) + 1)]
         self._workers: set[WorkerProcess] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
         self._failures: Counter[int] = Counter()
         self._hurry = asyncio.Event()
         self._is_stopping = False
         self._is_rolling = False
         self._is_up = False
         """The first worker could start."""
+        self._is_whole = False
+        """All workers have been started."""
         self._looked_at = monotonic()
         self.ends: Counter[str] = Counter()
         self.ledger = Ledger()
@@ -70,6 +72,7 @@ class Parent:
         self._is_up = True
         for seat in self._seats[1:]:
             await self._seat_new(seat, patience=0)
+        self._is_whole = True
         self._begin(self._keep_looking())
         await any_of(self._all_accepting(), self._hurry.wait())
         self._log.info("listening", addresses=list(self._plan.listen), workers=len(self._seats), version=self._version)
@@ -119,15 +122,20 @@ class Parent:
             self._log.warning("worker_pause", worker=seat.number, seconds=pause)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._hurry.wait(), pause)
-        if self._is_stopping:
+        if self._is_stopping or seat.is_taken:  # a rolling restart came first
             return
+        former = seat.worker
         try:
-            worker = await self._seat_new(seat, timing.settle)
+            worker = await self._spawn(seat, timing.settle)
         except OSError as error:
             self._log.error("worker_not_started", worker=seat.number, error=str(error))
             self._begin(self._replace(seat, lived=0))
-        else:
-            self._log.info("worker_started", worker=seat.number, pid=worker.pid)
+            return
+        if seat.worker is not former:
+            worker.drain()
+            return
+        seat.worker = worker
+        self._log.info("worker_started", worker=seat.number, pid=worker.pid)
 
     async def _keep_looking(self) -> None:
         """Look for workers that hang, or that ask for a restart."""
@@ -137,6 +145,9 @@ class Parent:
             self._looked_at = now
             for seat in self._seats:
                 seat.look()
+                if seat.has_closed and not self._is_stopping:
+                    seat.hasty = seat.worker
+                    self._begin(self._relieve(seat))
             for worker in list(self._workers):
                 if now - before > self._timing.look + 1:
                     worker.heard_at = now  # it was this process that stood still, and heard nothing
@@ -160,8 +171,9 @@ class Parent:
 
     def roll(self) -> None:
         """Replace all workers, one after the other."""
-        if self._is_rolling or self._is_stopping:
-            self._log.warning("rolling_restart_refused", error="one is under way" if self._is_rolling else "stopping")
+        busy = (self._is_rolling, "one is under way"), (self._is_stopping, "stopping"), (not self._is_whole, "starting")
+        if why_not := next((why for is_so, why in busy if is_so), None):
+            self._log.warning("rolling_restart_refused", error=why_not)
         else:
             self._is_rolling = True
             self._begin(self._roll())
@@ -181,7 +193,10 @@ class Parent:
 
     async def _relieve(self, seat: Seat) -> bool:
         """Put a new worker in the place of one that serves, which then finishes. Returns False if the old one stays."""
+        if self._is_stopping:
+            return False
         seat.is_being_relieved = True
+        new: WorkerProcess | None = None
         try:
             new = await self._spawn(seat, self._timing.start)
             with suppress(TimeoutError):
@@ -190,10 +205,15 @@ class Parent:
             old = seat.worker
             if new.is_ready and not self._is_stopping:
                 seat.worker = new
+                self._log.info("worker_started", worker=seat.number, pid=new.pid)
+        except OSError as error:
+            self._log.error("worker_not_started", worker=seat.number, error=str(error))
+            old = seat.worker
         finally:
             seat.is_being_relieved = False
-        if seat.worker is not new:
-            new.kill()
+        if new is None or seat.worker is not new:
+            if new is not None:
+                new.kill()
             if old is None or old.is_over:
                 self._begin(self._replace(seat, lived=0))
             return False
@@ -243,9 +263,12 @@ class Parent:
 
     async def _close(self) -> None:
         """Have the workers empty the queues, then close the sockets: nobody who is connected is lost."""
+        half_way = False
         for descriptor in self._plan.ours:
             with socket.socket(fileno=os.dup(descriptor)) as sock:
-                refuse_handshakes(sock)
+                half_way |= refuse_handshakes(sock)
+        if half_way:
+            await any_of(asyncio.sleep(ROUND_TRIP), self._hurry.wait())
         for worker in self._workers:
             worker.drain()
         closed = all_of([worker.closed.wait() for worker in self._workers])
@@ -278,7 +301,7 @@ class Parent:
         """Wait until every worker has told its numbers."""
         await all_of([worker.scrape(question) for worker in self._workers])
 
-    def _begin(self, job: Coroutine[Any, Any, None]) -> None:
+    def _begin(self, job: Coroutine[Any, Any, object]) -> None:
         task = asyncio.create_task(job)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

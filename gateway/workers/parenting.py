@@ -4,12 +4,14 @@ import asyncio
 import logging
 import signal
 import socket
+import sys
 from dataclasses import dataclass
 
 from gateway import __version__
 from gateway.ops.app import ops_application
 from gateway.ops.listen import serve
 from gateway.telemetry.log import Log
+from gateway.workers.holding import let_through
 from gateway.workers.parent import FirstWorkerFailed, Parent
 from gateway.workers.plan import Plan
 
@@ -26,6 +28,9 @@ def run_parent(plan: Plan) -> int:
         asyncio.run(_run(plan))
     except FirstWorkerFailed as error:
         return error.status if error.status > 0 else 1
+    except OSError as error:  # no files, processes or memory are left for a worker
+        print(f"cannot start: {error.strerror or error}", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -69,6 +74,7 @@ class _Stop:
             loop.add_signal_handler(number, self._told, number)
         loop.add_signal_handler(signal.SIGHUP, parent.reload)
         loop.add_signal_handler(signal.SIGUSR2, parent.roll)
+        let_through()
 
     def _told(self, number: signal.Signals) -> None:
         if self.asked.is_set():

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import socket
 import sys
 from collections.abc import Iterable
@@ -44,8 +43,6 @@ def become_parent(plan: Plan) -> None:
     os.close(write)
     for descriptor in (read, *plan.descriptors()):
         os.set_inheritable(descriptor, True)
-    for number in (signal.SIGHUP, signal.SIGUSR2):  # until the parent knows what to do about them
-        signal.signal(number, signal.SIG_IGN)
     sys.stdout.flush()
     sys.stderr.flush()
     command = [*interpreter(), "parent", plan.config, "--plan", str(read)]

@@ -1,6 +1,7 @@
 """Files that are read once for one configuration, and what is known of them afterwards."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,24 @@ def test_a_file_that_changes_while_it_is_used_by_name_is_a_bad_setting(tmp_path:
 def test_a_file_that_has_no_end_is_an_error_and_no_end_of_memory() -> None:
     with pytest.raises(OSError, match="larger than 1000 bytes"):
         bounded_content(Path("/dev/zero"), 1000)
+
+
+def test_a_pipe_is_read_to_its_end_but_not_waited_for_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as pool:
+        writing = pool.submit(pipe.write_bytes, b"x" * 200_000)
+        assert bounded_content(pipe, 200_000) == b"x" * 200_000
+        writing.result()
+    monkeypatch.setattr("gateway.mechanisms.files.PATIENCE", 0.05)
+    with pytest.raises(OSError, match="no end of it"):
+        bounded_content(pipe, 1000)
+
+
+def test_what_must_be_read_twice_is_a_plain_file(tmp_path: Path) -> None:
+    resources = offline_resources(tmp_path)
+    with pytest.raises(BadSetting, match="no plain file"), resources.steady(Path("/dev/null")):
+        pass
 
 
 def test_a_file_may_be_as_large_as_the_bound(tmp_path: Path) -> None:

@@ -240,6 +240,12 @@ def test_only_shared_limits_have_something_to_tell_and_only_once() -> None:
     assert counting.table.take_unsent() == {}
 
 
+def test_what_is_not_told_in_time_takes_no_more_memory_than_the_table() -> None:
+    counting = Counting(limit(is_shared=True), capacity=100)
+    assert all(counting.passes(str(number)) for number in range(1000))
+    assert len(counting.table.take_unsent()) == 100
+
+
 def test_what_others_let_pass_counts_here_beside_what_was_not_told_yet() -> None:
     counting = Counting(limit(10, 60.0, is_shared=True))
     counting.passed(1)

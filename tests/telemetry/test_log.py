@@ -143,3 +143,10 @@ def test_every_event_of_a_worker_has_its_number() -> None:
     log = Log(LogSettings(), stream, worker=2)
     log.info("listening", address="127.0.0.1:8080", worker=7)
     assert json.loads(stream.getvalue())["worker"] == 2
+
+
+def test_in_text_the_number_of_a_worker_has_its_name() -> None:
+    stream = io.StringIO()
+    log = Log(LogSettings(format="text"), stream, worker=2)
+    log.info("listening", address="127.0.0.1:8080", worker=7)
+    assert stream.getvalue().endswith(" info listening worker=2 address=127.0.0.1:8080\n")

@@ -4,7 +4,11 @@ import asyncio
 import json
 import os
 import secrets
+import shutil
 import ssl
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +114,24 @@ async def test_a_proxy_that_is_trusted_no_more_is_not_believed_on_its_open_conne
         await client.ask(head)
     seen = [each.one("X-Forwarded-For") for each in app.requests]
     assert seen == ["192.0.2.7, 127.0.0.1", "127.0.0.1", "192.0.2.7, 127.0.0.1"]
+
+
+async def test_a_proxy_that_is_trusted_no_more_is_not_believed_for_what_waits_behind_an_answer(tmp_path: Path) -> None:
+    gate = Gate()
+    async with (
+        upstream(gate.script) as app,
+        reloading(tmp_path, "trusted_proxies: [127.0.0.1]", app.url) as gateway,
+        connected(gateway.port) as client,
+    ):
+        await client.send(2 * get("/open/x", "X-Forwarded-For: 192.0.2.7"))
+        await eventually(lambda: app.requests, WITHIN)
+        [connection] = gateway.gateway.plane.connections
+        await eventually(lambda: connection.queue, WITHIN)
+        await gateway.change()
+        gate.open.set()
+        for _ in range(2):
+            assert (await client.answer()).status == 200
+    assert [each.one("X-Forwarded-For") for each in app.requests] == ["192.0.2.7, 127.0.0.1", "127.0.0.1"]
 
 
 async def test_the_log_changes_its_level(tmp_path: Path) -> None:
@@ -336,11 +358,12 @@ async def test_half_a_pair_of_certificate_and_key_is_told_and_the_last_good_one_
     async with upstream() as app, reloading(tmp_path, "", app.url, listen=tls_listener()) as gateway:
         replace(tmp_path / "tls.pem", pairs[1][0])
         event = await gateway.noticed("config_rejected")
-        assert "listen[0].tls" in event["mistakes"][0]
+        assert event["mistakes"][0].endswith("listen[0].tls: tls.key is not the key of tls.pem")
         assert gateway.metric("gateway_config_last_reload_successful") == 0
         assert await serial_of(gateway.port, authority.client()) == serials[0]
         replace(tmp_path / "tls.key", pairs[1][1])
-        await gateway.noticed("config_reloaded")
+        event = await gateway.noticed("config_reloaded")
+        assert event["changed"] == [str(tmp_path / "tls.key"), str(tmp_path / "tls.pem")]
         assert await serial_of(gateway.port, authority.client()) == serials[1]
         assert gateway.metric("gateway_config_last_reload_successful") == 1
         assert gateway.metric('gateway_config_reloads_total{result="failed"}') == 1
@@ -361,26 +384,85 @@ async def test_the_oldest_version_of_tls_changes_for_new_connections(tmp_path: P
         await serial_of(gateway.port, authority.client())
 
 
-async def test_clients_of_an_authority_that_is_trusted_no_more_must_leave(tmp_path: Path) -> None:
-    authority = make_authority(tmp_path)
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
-    old, new = make_authority(tmp_path / "a", "old"), make_authority(tmp_path / "b", "new")
+@asynccontextmanager
+async def clients_of_another(
+    directory: Path,
+) -> AsyncIterator[tuple[ssl.SSLContext, list[dict[str, Any]], Callable[[], None]]]:
+    """Give the TLS of a client, listeners that trust its authority, and what makes them trust another one instead."""
+    authority = make_authority(directory)
+    (directory / "a").mkdir()
+    (directory / "b").mkdir()
+    old, new = make_authority(directory / "a", "old"), make_authority(directory / "b", "new")
     certificate, key = authority.issue("localhost")
-    replace(tmp_path / "tls.pem", certificate.read_bytes())
-    replace(tmp_path / "tls.key", key.read_bytes())
-    (tmp_path / "clients.pem").write_bytes(old.file.read_bytes())
+    replace(directory / "tls.pem", certificate.read_bytes())
+    replace(directory / "tls.key", key.read_bytes())
+    (directory / "clients.pem").write_bytes(old.file.read_bytes())
     tls = authority.client()
     tls.load_cert_chain(*old.issue("client"))
-    listen = tls_listener(client_ca="clients.pem")
-    async with upstream() as app, reloading(tmp_path, "", app.url, listen=listen) as gateway:
+    yield tls, tls_listener(client_ca="clients.pem"), lambda: replace(directory / "clients.pem", new.file.read_bytes())
+
+
+async def test_clients_of_an_authority_that_is_trusted_no_more_must_leave(tmp_path: Path) -> None:
+    async with (
+        clients_of_another(tmp_path) as (tls, listen, distrust),
+        upstream() as app,
+        reloading(tmp_path, "", app.url, listen=listen) as gateway,
+    ):
         async with connected(gateway.port, tls) as client:
             assert (await client.ask(get("/open/x"))).status == 200
-            replace(tmp_path / "clients.pem", new.file.read_bytes())
+            distrust()
             assert (await gateway.ask())["event"] == "config_reloaded"
             assert await client.closed(WITHIN) == b""
         with pytest.raises((ssl.SSLError, ConnectionError, Cut)):
             await serial_of(gateway.port, tls)
+
+
+async def test_clients_of_an_authority_that_is_trusted_no_more_must_leave_however_busy_they_are(tmp_path: Path) -> None:
+    gate = Gate()
+    async with (
+        clients_of_another(tmp_path) as (tls, listen, distrust),
+        upstream(gate.script) as app,
+        reloading(tmp_path, "", app.url, listen=listen) as gateway,
+        connected(gateway.port, tls) as client,
+    ):
+        await client.send(3 * get("/open/x"))
+        await eventually(lambda: app.requests, WITHIN)
+        distrust()
+        assert (await gateway.ask())["event"] == "config_reloaded"
+        gate.open.set()
+        assert (await client.answer()).one("Connection") == "close"
+        assert await client.closed(WITHIN) == b""
+        assert len(app.requests) == 1
+
+
+async def test_a_handshake_that_began_under_other_authorities_is_good_for_one_answer(tmp_path: Path) -> None:
+    async with (
+        clients_of_another(tmp_path) as (tls, listen, distrust),
+        upstream() as app,
+        reloading(tmp_path, "", app.url, listen=listen) as gateway,
+    ):
+        ours, theirs = ssl.MemoryBIO(), ssl.MemoryBIO()
+        ends = tls.wrap_bio(ours, theirs, server_hostname="localhost")
+        async with connected(gateway.port) as client:
+
+            async def do(step: Callable[[], Any]) -> Any:
+                while True:
+                    try:
+                        return step()
+                    except ssl.SSLWantReadError:
+                        await client.send(theirs.read())
+                        ours.write(await client.reader.read(65536) or pytest.fail("closed"))
+
+            with pytest.raises(ssl.SSLWantReadError):
+                ends.do_handshake()
+            await client.send(theirs.read())
+            ours.write(await client.reader.read(65536))
+            distrust()
+            assert (await gateway.ask())["event"] == "config_reloaded"
+            await do(ends.do_handshake)
+            ends.write(get("/open/x"))
+            assert b"\r\nConnection: close\r\n" in await do(lambda: ends.read(65536))
+            await client.closed(WITHIN)
 
 
 # --- what has no end of its own
@@ -424,8 +506,9 @@ async def test_a_websocket_goes_on_when_its_upstream_and_the_settings_of_its_iss
         ({"routes": [OPEN]}, "no_route"),
         ({"routes": [{**ROUTE, "require": [{"scopes": ["admin"]}]}]}, "insufficient_scope"),
         ({"authenticators": {"issuer": {**ISSUER, "issuer": "https://other.example"}}}, "wrong_issuer"),
+        ({"routes": [{**ROUTE, "upgrades": []}]}, "no_route"),
     ],
-    ids=["the route is gone", "it asks for more", "the issuer is accepted no more"],
+    ids=["the route is gone", "it asks for more", "the issuer is accepted no more", "it takes no websockets any more"],
 )
 async def test_a_websocket_ends_when_the_new_rules_would_not_have_let_it_in(
     tmp_path: Path, sections: dict[str, Any], reason: str
@@ -436,6 +519,27 @@ async def test_a_websocket_ends_when_the_new_rules_would_not_have_let_it_in(
         await gateway.change(**sections)
         assert await client.closed(WITHIN) == b""
         assert gateway.decisions("api") == {reason: 1}
+
+
+@pytest.mark.parametrize("is_upgrade", [True, False], ids=["websocket", "stream"])
+async def test_what_turns_out_to_have_no_end_after_the_reload_is_judged_too(tmp_path: Path, is_upgrade: bool) -> None:
+    asked, answered = asyncio.Event(), asyncio.Event()
+
+    async def late(wire: UpstreamWire) -> None:
+        await wire.head()
+        asked.set()
+        await answered.wait()
+        await wire.send(HELLO if is_upgrade else b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+        await wire.closed(60)
+
+    async with upstream(late) as app, reloading(tmp_path, "", app.url) as gateway, connected(gateway.port) as client:
+        await client.send(get("/api/x", *(UPGRADE if is_upgrade else ()), bearer=token()))
+        await asked.wait()
+        await gateway.change(routes=[OPEN])
+        answered.set()
+        await client.head()
+        await client.closed(WITHIN)
+        assert gateway.decisions("api") == {"no_route": 1}
 
 
 async def test_a_websocket_whose_login_has_grown_too_old_meanwhile_is_judged_as_of_its_beginning(
@@ -596,6 +700,31 @@ async def test_a_change_that_is_taken_back_at_once_is_none(tmp_path: Path, quick
         assert not gateway.events("config_rejected", "config_reloaded")
 
 
+async def test_when_what_was_wrong_is_taken_back_all_is_well_again(tmp_path: Path, quick: None) -> None:
+    async with upstream() as app, reloading(tmp_path, "", app.url) as gateway:
+        content = gateway.file.read_bytes()
+        replace(gateway.file, b"routes: [")
+        await gateway.noticed("config_rejected")
+        assert gateway.metric("gateway_config_last_reload_successful") == 0
+        replace(gateway.file, content)
+        await eventually(lambda: gateway.metric("gateway_config_last_reload_successful") == 1, WITHIN)
+
+
+async def test_a_pipe_in_place_of_a_file_does_not_stop_the_watch(
+    tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.mechanisms.files.PATIENCE", 0.1)
+    async with upstream() as app, reloading(tmp_path, "", app.url) as gateway:
+        file = tmp_path / "keys.json"
+        content = file.read_bytes()
+        file.unlink()
+        os.mkfifo(file)
+        assert "no end of it" in (await gateway.noticed("config_rejected"))["mistakes"][0]
+        replace(file, content)
+        gateway.write(routes=[OPEN])
+        await gateway.noticed("config_reloaded")
+
+
 async def test_two_changes_in_a_row_end_with_the_last(tmp_path: Path, quick: None) -> None:
     async with upstream() as app, reloading(tmp_path, "", app.url) as gateway:
         for number in range(10):
@@ -650,6 +779,22 @@ async def test_an_edit_between_the_start_and_the_first_look_is_not_missed(tmp_pa
             await asyncio.sleep(0)
             gateway.write("realm: other")
             await eventually(lambda: gateway.gateway.snapshot.config.realm == "other", WITHIN)
+
+
+async def test_a_reload_makes_up_for_a_directory_of_sockets_that_a_cleaner_has_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "identity.pem").write_bytes(make_key("EdDSA").private_pem())
+    identity = {"identity": {"issuer": "https://gateway.example", "key_file": "identity.pem"}}
+    keys = get("/.well-known/gateway-identity-jwks.json")
+    async with upstream() as app, reloading(tmp_path, "", app.url, **identity) as gateway:
+        [directory] = tmp_path.glob("gateway-*")
+        shutil.rmtree(directory)
+        assert (await ask(gateway.port, keys)).status == 502
+        await gateway.change("realm: other", **identity)
+        assert (await ask(gateway.port, keys)).status == 200
+    assert not list(tmp_path.glob("gateway-*"))
 
 
 # --- under load

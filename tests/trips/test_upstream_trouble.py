@@ -300,6 +300,17 @@ async def test_answers_of_the_application_do_not_open_a_circuit(tmp_path: Path) 
         assert await asked(gateway, 9) == [(503, b"x")] * 9
 
 
+async def test_what_another_target_has_answered_does_not_open_a_circuit(tmp_path: Path) -> None:
+    async def hang_up(wire: UpstreamWire) -> None:
+        await wire.request()
+
+    text = "app: {ejection: never, breaker: {requests: 4, share: 0.2}}"
+    async with upstream(hang_up) as bad, upstream() as good, running(tmp_path, text, bad.url, good.url) as gateway:
+        for _ in range(20):
+            assert (await ask(gateway.port, get("/open/x"))).status == 200
+        assert len(bad.requests) > 4
+
+
 async def test_only_so_many_requests_are_under_way_at_once(tmp_path: Path) -> None:
     async with (
         upstream(saying(then_close=False)) as app,
@@ -505,6 +516,22 @@ async def test_a_hanging_tls_handshake_is_a_connect_timeout(tmp_path: Path) -> N
             assert gateway.decisions("open") == {"connect_timeout": 1}
             assert gateway.pool() == {"busy": 0, "idle": 0}
             await eventually(lambda: dead.gone)
+
+
+async def test_a_bug_while_connecting_answers_the_request_and_frees_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*rest: object) -> None:
+        raise ValueError("a bug")
+
+    told: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["message"]))
+    monkeypatch.setattr("gateway.proxy.names.Names.addresses", broken)
+    async with running(tmp_path, "", "http://127.0.0.1:9") as gateway:
+        assert (await ask(gateway.port, get("/open/x"))).status == 500
+        assert gateway.decisions("open") == {"internal_error": 1}
+        assert gateway.pool() == {"busy": 0, "idle": 0}
+    assert told == ["connecting failed"]
 
 
 @pytest.mark.parametrize("is_silent", [False, True], ids=["refused", "black-holed"])

@@ -195,7 +195,7 @@ def _default(setting: Schema) -> str:
         return "none"
     if value == "":
         return "empty"
-    if "$ref" in setting and isinstance(value, dict):
+    if isinstance(value, dict) and value:
         return "see there"
     measured = next((member for member in _members(setting) if _measure(member)), setting)
     return f"`{_shown(value, measured)}`"
