@@ -1,6 +1,7 @@
 """`gateway parent`: watches several processes that serve. `gateway serve` becomes this; see `gateway.workers`."""
 
 import argparse
+import sys
 
 from gateway.workers.parenting import run_parent
 from gateway.workers.plan import read_plan
@@ -13,4 +14,8 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def run(arguments: argparse.Namespace) -> int:
-    return run_parent(read_plan(arguments.plan))
+    try:
+        return run_parent(read_plan(arguments.plan))
+    except OSError as error:
+        print(f"cannot start: {error.strerror or error}", file=sys.stderr)
+        return 1

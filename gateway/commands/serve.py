@@ -10,7 +10,13 @@ from pathlib import Path
 from socket import socket
 
 from gateway.app import Gateway
-from gateway.commands.starting import event_loop, fill_standard_streams, hear_libraries, see_to_descriptors, told_why_not
+from gateway.commands.starting import (
+    event_loop,
+    fill_standard_streams,
+    hear_libraries,
+    see_to_descriptors,
+    told_why_not,
+)
 from gateway.config.load import Loaded, load_config
 from gateway.config.mistakes import ConfigMistakes
 from gateway.model.upstream import Address

@@ -42,12 +42,12 @@ def told_why_not(loaded: Loaded) -> Iterator[Outcome]:
 
 
 def fill_standard_streams() -> None:
-    """Open what was closed of standard input, output and error: else connections get their numbers, and logs go there."""
+    """Open what was closed of standard input, output and error: else connections get their numbers, and the logs."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)
-    sys.stdout = sys.stdout or open(1, "w", closefd=False)
-    sys.stderr = sys.stderr or open(2, "w", closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def event_loop() -> asyncio.AbstractEventLoop:

@@ -52,7 +52,7 @@ class Timeouts(Settings):
     drain: Seconds = 30
     """For requests in flight when the process is told to stop; then they are cut."""
     drain_delay: Seconds = 0
-    """Before that: not ready any more, but serving as ever, until whoever sends requests has noticed. Ctrl-C skips it."""
+    """Before that: not ready any more, but serving as ever, until senders have noticed. Ctrl-C skips it."""
     drain_streams: Seconds = 10
     """For upgraded connections and streams of events (`text/event-stream`) when the process is told to stop; at most
     `drain`."""

@@ -230,8 +230,8 @@ class RouteSettings(Settings):
     rewrite: Rewrite | None = None
     """What becomes of the path."""
     encoded_slashes: bool = False
-    """Allow `%2F` and `%5C` in the path; they are forwarded as they are and never separate segments. Otherwise 400, also
-    where they would lead to a route with other rules if they did."""
+    """Allow `%2F` and `%5C` in the path; they are forwarded as they are and never separate segments. Otherwise 400,
+    also where they would lead to a route with other rules if they did."""
     upgrades: tuple[Annotated[str, Field(pattern=r"^[a-z0-9!#$%&'*+.^_`|~/-]+$")], ...] = ("websocket",)
     """Protocols that a connection may be upgraded to; `h2c` never."""
     cors: Cors | None = None
@@ -330,9 +330,9 @@ class Config(Settings):
     admin: Admin | None = None
     """The admin API; off without it."""
     workers: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] = 1
-    """Processes that serve: 1, more, or `auto` (one for each CPU that the gateway may use). Other than 1, a small parent
-    holds the sockets, replaces workers that die, and restarts them one after the other on SIGUSR2. Limits, pools and
-    caches are those of each worker."""
+    """Processes that serve: 1, more, or `auto` (one for each CPU that the gateway may use). Other than 1, a small
+    parent holds the sockets, replaces workers that die, and restarts them one after the other on SIGUSR2. Limits, pools
+    and caches are those of each worker."""
     state: StateSettings | None = None
     """Where sessions and revocations are kept."""
     sessions: SessionsSettings | None = None

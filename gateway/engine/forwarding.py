@@ -18,6 +18,7 @@ from gateway.model.host import Host, read_host
 from gateway.model.request import InboundRequest, Peer
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~+/=:-]{1,128}")
+_ADDRESS_AND_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::[0-9]{1,5})?")
 _TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 """W3C Trace Context §3.2."""
 _TRACESTATE = re.compile(rb"[\x20-\x7e]{1,512}")
@@ -75,7 +76,7 @@ class Forwarding:
         if not request.peer.is_trusted_proxy:
             return request.peer.address
         for hop in reversed(request.listed(b"x-forwarded-for")[-_HOPS:]):
-            address = hop.decode("latin-1")
+            address = _without_port(hop.decode("latin-1"))
             if not self._trusts(address):
                 return address if _is_address(address) else request.peer.address
         return request.peer.address
@@ -156,6 +157,12 @@ def _trace(request: InboundRequest) -> bytes:
         return b""
     state = b",".join(request.all(b"tracestate"))
     return _line(b"traceparent", parents[0]) + (_line(b"tracestate", state) if _TRACESTATE.fullmatch(state) else b"")
+
+
+def _without_port(hop: str) -> str:
+    """Return the address of a hop: some proxies write the client's port behind it."""
+    match = _ADDRESS_AND_PORT.fullmatch(hop)
+    return hop if match is None else match[1] or match[2]
 
 
 def _is_address(text: str) -> bool:

@@ -563,5 +563,5 @@ class ClientGone(Refusal):
 
 
 class SlowReader(ClientGone):
-    """Log and metrics only: the client took its answer more slowly than `limits.body_rate` and `timeouts.body` allow, so
-    the connection was reset."""
+    """Log and metrics only: the client took its answer more slowly than `limits.body_rate` and `timeouts.body` allow,
+    so the connection was reset."""

@@ -79,7 +79,7 @@ def _cannot_listen(address: Address, error: OSError) -> OSError:
 
 
 def _is_abandoned(path: str) -> bool:
-    """Say whether nobody listens there. What may not be asked, is of another kind, or has a full queue is somebody's."""
+    """Say whether nobody listens there. What may not be asked, or has a full queue, or is of another kind is served."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         return probe.connect_ex(path) == errno.ECONNREFUSED

@@ -196,24 +196,11 @@ class Parent:
         if self._is_stopping:
             return False
         seat.is_being_relieved = True
-        new: WorkerProcess | None = None
         try:
-            new = await self._spawn(seat, self._timing.start)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._timing.start):
-                    await any_of(self._is_ready(new), new.ended.wait(), self._hurry.wait())
-            old = seat.worker
-            if new.is_ready and not self._is_stopping:
-                seat.worker = new
-                self._log.info("worker_started", worker=seat.number, pid=new.pid)
-        except OSError as error:
-            self._log.error("worker_not_started", worker=seat.number, error=str(error))
-            old = seat.worker
+            old = await self._take_over(seat)
         finally:
             seat.is_being_relieved = False
-        if new is None or seat.worker is not new:
-            if new is not None:
-                new.kill()
+        if old is seat.worker:
             if old is None or old.is_over:
                 self._begin(self._replace(seat, lived=0))
             return False
@@ -222,6 +209,24 @@ class Parent:
             if not await self._ends(old):
                 old.kill()
         return True
+
+    async def _take_over(self, seat: Seat) -> WorkerProcess | None:
+        """Give a seat to a new worker when it is ready, and return the one that had it until then."""
+        try:
+            new = await self._spawn(seat, self._timing.start)
+        except OSError as error:
+            self._log.error("worker_not_started", worker=seat.number, error=str(error))
+            return seat.worker
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._timing.start):
+                await any_of(self._is_ready(new), new.ended.wait(), self._hurry.wait())
+        old = seat.worker
+        if new.is_ready and not self._is_stopping:
+            seat.worker = new
+            self._log.info("worker_started", worker=seat.number, pid=new.pid)
+        else:
+            new.kill()
+        return old
 
     async def _is_ready(self, worker: WorkerProcess) -> None:
         while not worker.is_ready:  # noqa: ASYNC110 - what it waits for has no one event

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import signal
 import socket
-import sys
 from dataclasses import dataclass
 
 from gateway import __version__
@@ -23,14 +22,12 @@ class _Style:
 
 
 def run_parent(plan: Plan) -> int:
-    """Run until told to stop. The exit status is that of `gateway serve`."""
+    """Run until told to stop. The exit status is that of `gateway serve`. Raises OSError when no worker can be started,
+    for want of files, processes or memory."""
     try:
         asyncio.run(_run(plan))
     except FirstWorkerFailed as error:
         return error.status if error.status > 0 else 1
-    except OSError as error:  # no files, processes or memory are left for a worker
-        print(f"cannot start: {error.strerror or error}", file=sys.stderr)
-        return 1
     return 0
 
 

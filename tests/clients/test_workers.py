@@ -1,5 +1,6 @@
 """Several worker processes behind one address: one of them may die, hang or be replaced, and nobody loses a request."""
 
+import errno
 import http.client
 import json
 import os
@@ -189,6 +190,7 @@ def test_workers_without_a_parent_finish_and_end(ships: Fleet) -> None:
         client.sendall(b"GET /api/x HTTP/1.1\r\nHost: a\r\n")  # the rest comes when the parent is dead
         gateway.wait_until(lambda: who_holds(client, list(pids.values())), "connected")
         gateway.kill()
+        until_refused(gateway)  # nobody waits in the queue of a worker that only finishes
         client.sendall(f"Authorization: Bearer {token}\r\n\r\n".encode())
         assert client.recv(100).startswith(b"HTTP/1.1 200 OK")
     gateway.wait_until(lambda: not any(is_alive(pid) for pid in pids.values()), "gone with all workers")
@@ -206,6 +208,49 @@ def test_stopping_all_loses_no_request_and_the_address_is_free_again(ships: Flee
     assert [failure for failure in load.failures if "ConnectionRefusedError" not in failure] == []
     with socket.create_server(("127.0.0.1", port)):
         pass
+
+
+def until_refused(gateway: GatewayProcess) -> None:
+    def is_refused() -> bool:
+        with socket.socket() as client:
+            client.settimeout(0.5)
+            return client.connect_ex(("127.0.0.1", port_of(gateway.url))) == errno.ECONNREFUSED
+
+    gateway.wait_until(is_refused, "closed")
+
+
+def test_while_the_last_requests_finish_new_connections_are_refused(ships: Fleet) -> None:
+    gateway = ships.start(timeouts={"drain": PATIENCE, "head": PATIENCE})
+    pids = workers_of(gateway)
+    token = opened(gateway.url)["access_token"]
+    with socket.create_connection(("127.0.0.1", port_of(gateway.url)), PATIENCE) as client:
+        client.sendall(b"GET /api/x HTTP/1.1\r\nHost: a\r\n")
+        gateway.wait_until(lambda: who_holds(client, list(pids.values())), "connected")
+        os.kill(gateway.pid, signal.SIGTERM)
+        until_refused(gateway)
+        client.sendall(f"Authorization: Bearer {token}\r\n\r\n".encode())
+        assert client.recv(100).startswith(b"HTTP/1.1 200 OK")
+    assert gateway.stop() == 0
+
+
+def test_a_worker_that_stops_alone_is_replaced_before_it_has_finished(ships: Fleet) -> None:
+    gateway = ships.start(timeouts={"drain": PATIENCE, "head": PATIENCE})
+    pids = workers_of(gateway)
+    token = opened(gateway.url)["access_token"]
+    with socket.create_connection(("127.0.0.1", port_of(gateway.url)), PATIENCE) as client:
+        client.sendall(b"GET /api/x HTTP/1.1\r\nHost: a\r\n")
+        gateway.wait_until(lambda: who_holds(client, list(pids.values())), "connected")
+        holder = who_holds(client, list(pids.values()))
+        assert holder is not None
+        os.kill(holder, signal.SIGTERM)
+        gateway.wait_until(lambda: gateway.events("worker_started"), "whole again")
+        assert is_alive(holder)
+        for _ in range(10):
+            assert ask(gateway, token) == 200
+        client.sendall(f"Authorization: Bearer {token}\r\n\r\n".encode())
+        assert client.recv(100).startswith(b"HTTP/1.1 200 OK")
+    gateway.wait_until(lambda: not is_alive(holder), "rid of the old one")
+    assert len(workers_of(gateway)) == WORKERS
 
 
 def test_a_first_worker_that_cannot_start_ends_all_with_its_reason(ships: Fleet) -> None:

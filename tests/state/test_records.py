@@ -147,7 +147,9 @@ def test_a_record_that_cannot_be_read_is_never_no_session(record: bytes) -> None
 
 
 @pytest.mark.parametrize(
-    "claims", [{"x": float("nan")}, {"x": float("inf")}, {"x": b"bytes"}, {"x": object()}], ids=str
+    "claims",
+    [{"x": float("nan")}, {"x": float("inf")}, {"x": b"bytes"}, {"x": object()}],
+    ids=["NaN", "infinity", "bytes", "object"],
 )
 def test_claims_that_json_cannot_express_are_refused_before(claims: dict[str, Any]) -> None:
     with pytest.raises((ValueError, TypeError)):

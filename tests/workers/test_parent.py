@@ -4,6 +4,7 @@ import asyncio
 import io
 import os
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -39,8 +40,8 @@ class Crew:
 
 
 @asynccontextmanager
-async def crew(directory: Path, timing: Timing) -> AsyncIterator[Crew]:
-    """Give a parent of one worker, not started."""
+async def crew(directory: Path, timing: Timing, workers: int = 1) -> AsyncIterator[Crew]:
+    """Give a parent of one worker or more, not started."""
     file = directory / "gateway.yaml"
     config = {
         "listen": [{"address": "127.0.0.1:0"}],
@@ -49,13 +50,14 @@ async def crew(directory: Path, timing: Timing) -> AsyncIterator[Crew]:
     }
     file.write_text(yaml.safe_dump(config))
     loaded = load_config(file, os.environ)
-    places = bind_places(loaded.config, 1, {})
+    places = bind_places(loaded.config, workers, {})
     text = io.StringIO()
     parent = Parent(places.plan(str(file), loaded.config), Log(LogSettings(format="text"), text), "1.2.3", timing)
     try:
         yield Crew(parent, file, text)
     finally:
-        await parent.stop()
+        if not parent.health.is_draining:
+            await parent.stop()
         for slot in places.slots:
             for sock in slot.values():
                 sock.detach()  # the parent has closed it
@@ -101,6 +103,46 @@ async def test_a_worker_that_dies_again_and_again_is_replaced_ever_later(tmp_pat
         await until(ship, "worker_pause", 2)
         assert [line.rpartition("seconds=")[2] for line in ship.events("worker_pause")[:2]] == ["0.1", "0.2"]
         assert ship.parent.health.ready().blocked_by[0].startswith("worker 1: ")
+
+
+async def test_a_rolling_restart_during_a_pause_leaves_no_worker_too_many(tmp_path: Path) -> None:
+    async with crew(tmp_path, Timing(first_pause=2)) as ship:
+        await ship.parent.start()
+        config = ship.file.read_text()
+        ship.file.write_text("nonsense: 1")
+        os.kill(ship.pid, signal.SIGKILL)
+        await until(ship, "worker_pause")
+        pause_ends = time.monotonic() + 2
+        ship.file.write_text(config)
+        ship.parent.roll()
+        await until(ship, "rolling_restart_done")
+        while time.monotonic() < pause_ends + 0.5:
+            await asyncio.sleep(0.1)
+        assert sum(ship.parent.numbers().readings["gateway_workers"].values()) == 1
+
+
+async def test_a_stop_during_a_rolling_restart_starts_nobody_new(tmp_path: Path) -> None:
+    async with crew(tmp_path, Timing(), workers=2) as ship:
+        await ship.parent.start()
+        ship.parent.roll()
+        await until(ship, "worker_started")
+        await ship.parent.stop()
+        assert ship.parent.ends == {"drained": 3}
+        assert ship.events("worker_not_started") == []
+
+
+async def test_a_rolling_restart_that_cannot_start_a_process_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with crew(tmp_path, Timing()) as ship:
+        await ship.parent.start()
+        pid = ship.pid
+        monkeypatch.setattr(sys, "executable", str(tmp_path / "gone"))  # as an upgrade of Python does
+        ship.parent.roll()
+        await until(ship, "rolling_restart_failed")
+        assert "No such file" in ship.events("worker_not_started")[0]
+        assert ship.pid == pid
+        assert ship.parent.health.ready().is_ok
 
 
 async def test_a_first_worker_that_cannot_start_is_not_tried_again(tmp_path: Path) -> None:

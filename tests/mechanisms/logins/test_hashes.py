@@ -32,6 +32,7 @@ PASSLIB_SCRYPT = "$scrypt$ln=16,r=8,p=1$aM15713r3Xsvxbi31lqr1Q$nFNh2CVHVjNldFVKD
         *(cheap_bcrypt(PASSWORD, prefix) for prefix in (b"2a", b"2b", b"2y")),
         cheap_scrypt(PASSWORD),
     ],
+    ids=lambda text: text[:7],
 )
 def test_a_hash_fits_its_password_only(text: str) -> None:
     hashed = read_hash(text)
@@ -62,7 +63,9 @@ def test_new_hashes_are_argon2id_as_rfc_9106_recommends() -> None:
     assert hashed.text.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
 
 
-@pytest.mark.parametrize("text", [cheap_argon2(b"x"), cheap_bcrypt(b"x"), cheap_scrypt(b"x")])
+@pytest.mark.parametrize(
+    "text", [cheap_argon2(b"x"), cheap_bcrypt(b"x"), cheap_scrypt(b"x")], ids=lambda text: text[:7]
+)
 def test_a_decoy_is_computed_like_any_hash_and_fits_nothing(text: str) -> None:
     stand_in = decoy(read_hash(text).cost)
     assert not stand_in.verify(b"x")
@@ -111,6 +114,7 @@ def test_bcrypt_is_not_chosen_for_what_it_would_cut_short() -> None:
         f"$scrypt$ln=0,r=8,p=1${SALT}${DIGEST}",
         f"$scrypt$ln=4,r=8${SALT}${DIGEST}",
     ],
+    ids=lambda text: text[:24],
 )
 def test_anything_else_is_refused_and_not_shown(text: str) -> None:
     with pytest.raises(UnusableHash) as caught:
