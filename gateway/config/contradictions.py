@@ -30,7 +30,7 @@ from gateway.config.token_contradictions import (
     renewals_that_look_like_theft,
     revocation_without_state,
 )
-from gateway.config.upstream_contradictions import ejection_without_another_target, repeated_targets
+from gateway.config.upstream_contradictions import repeated_targets
 from gateway.engine.paths import path_pattern
 from gateway.mechanisms.authenticators import AuthenticatorSettings
 from gateway.mechanisms.authenticators.jwt import JwtSettings
@@ -240,7 +240,6 @@ _CHECKS: tuple[Callable[[Draft], Iterator[Contradiction]], ...] = (
     unverified_upstreams,
     tls_without_https,
     repeated_targets,
-    ejection_without_another_target,
     reserved_headers,
     repeated_headers,
     two_tokens_in_authorization,

@@ -53,9 +53,9 @@ class UpstreamPool:
         Raises UpstreamSaturated when the queue is full, CircuitOpen or NoHealthyTarget.
         """
         self._requests += 1
+        target = self.targets.choose()
         if self._has_gates:
             self._admit()
-        target = self.targets.choose()
         while target.idle:
             connection = target.idle.pop()
             if not connection.transport.is_closing():
