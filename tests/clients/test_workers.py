@@ -6,10 +6,11 @@ import json
 import os
 import signal
 import socket
+import ssl
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import aiohttp
@@ -18,6 +19,7 @@ import pytest
 from tests.clients.asking import becomes, end_subject, status_of
 from tests.clients.processes import PATIENCE, Fleet, GatewayProcess, fleet, opened
 from tests.clients.workers import is_alive, loaded, port_of, who_holds, workers_of
+from tests.trips.certificates import make_authority
 
 WORKERS = 2
 REQUESTS = "gateway_requests_total"
@@ -85,13 +87,116 @@ def test_the_death_of_a_worker_touches_its_own_connections_only(crew: GatewayPro
         os.kill(pids[1], signal.SIGKILL)
         for each, holder in zip(connections, holders, strict=True):
             assert kept_status(each, token) == (None if holder == pids[1] else 200)
-    for _ in range(20):  # those of the dead worker's queue wait for its replacement
+    for _ in range(20):
         assert ask(crew, token) == 200
     until_whole(crew)
     assert workers_of(crew)[1] != pids[1]
     assert workers_of(crew)[2] == pids[2]
     assert crew.metric("gateway_worker_ends_total", how="killed") == ends + 1
     assert crew.events("worker_ended")[-1]["signal"] == "SIGKILL"
+
+
+@contextmanager
+def broken(gateway: GatewayProcess, ships: Fleet) -> Iterator[None]:
+    """Inside, the configuration on the disk has a mistake."""
+    file = ships.directory / f"{gateway.name}.yaml"
+    config = file.read_text()
+    file.write_text("nonsense: 1")
+    try:
+        yield
+    finally:
+        file.write_text(config)
+
+
+def lose_worker(gateway: GatewayProcess, number: int) -> None:
+    rejected = len(gateway.events("config_rejected"))
+    os.kill(workers_of(gateway)[number], signal.SIGKILL)
+    gateway.wait_until(lambda: len(gateway.events("config_rejected")) > rejected, "without a replacement")
+
+
+def holders_of(gateway: GatewayProcess, token: str, connections: int) -> set[int | None]:
+    """Ask on so many fresh connections, and return which workers they reached."""
+    pids = list(workers_of(gateway).values())
+    found = set()
+    for _ in range(connections):
+        connection = http.client.HTTPConnection("127.0.0.1", port_of(gateway.url), timeout=PATIENCE)
+        try:
+            assert kept_status(connection, token) == 200
+            found.add(who_holds(connection.sock, pids))
+        finally:
+            connection.close()
+    return found
+
+
+def test_while_a_worker_cannot_be_replaced_another_one_takes_its_connections(
+    crew: GatewayProcess, ships: Fleet
+) -> None:
+    token = opened(crew.url)["access_token"]
+    survivor, so_far = workers_of(crew)[2], len(crew.text())
+    with broken(crew, ships):
+        lose_worker(crew, 1)
+        assert holders_of(crew, token, 20) == {survivor}
+        assert [ask(crew, token) for _ in range(180)] == [200] * 180
+        assert crew.metric("gateway_workers", state="missing") == 1
+        assert crew.readiness() == 200
+    event = crew.events("config_rejected")[-1]
+    assert (event["worker"], event["level"]) == (1, "error")
+    assert "nonsense" in str(event["mistakes"])
+    until_whole(crew)
+    crew.wait_until(lambda: crew.metric("gateway_workers", state="missing") == 0, "whole")
+    pids = workers_of(crew)
+    assert pids[2] == survivor
+    assert holders_of(crew, token, 40) == set(pids.values())
+    assert [ask(crew, token) for _ in range(160)] == [200] * 160
+    assert all(line.startswith("{") for line in crew.text()[so_far:].splitlines())
+
+
+def test_under_load_a_killed_worker_loses_only_what_it_had(crew: GatewayProcess) -> None:
+    token = opened(crew.url)["access_token"]
+    with loaded(port_of(crew.url), token, fresh=4, kept=2) as load:
+        crew.wait_until(lambda: load.answered > 50, "busy")
+        os.kill(workers_of(crew)[2], signal.SIGKILL)
+        crew.wait_until(lambda: crew.metric("gateway_workers", state="ready") < WORKERS, "short of a worker")
+        until_whole(crew)
+        so_far = load.answered
+        crew.wait_until(lambda: load.answered > so_far + 50, "busy")
+    assert len(load.failures) <= 6, load.failures  # at most one for each client
+    assert not [failure for failure in load.failures if "timed out" in failure or "status" in failure]
+
+
+def test_a_stop_empties_the_queues_of_missing_workers_too(ships: Fleet) -> None:
+    gateway = ships.start()
+    token = opened(gateway.url)["access_token"]
+    with broken(gateway, ships):
+        lose_worker(gateway, 1)
+        with loaded(port_of(gateway.url), token, fresh=6, kept=0) as load:
+            gateway.wait_until(lambda: load.answered > 50, "busy")
+            assert gateway.stop() == 0
+    assert [failure for failure in load.failures if "ConnectionRefusedError" not in failure] == []
+
+
+def test_a_listener_with_tls_has_a_deputy_too(ships: Fleet, tmp_path: Path) -> None:
+    authority = make_authority(tmp_path)
+    certificate, key = authority.issue("localhost")
+    gateway = ships.start(tls={"certificate": str(certificate), "key": str(key)})
+    context = ssl.create_default_context(cafile=str(authority.file))
+
+    def greet() -> None:
+        raw = socket.create_connection(("127.0.0.1", port_of(gateway.url)), PATIENCE)
+        with context.wrap_socket(raw, server_hostname="localhost") as client:
+            client.sendall(b"GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            assert client.recv(100).startswith(b"HTTP/1.1 40")
+
+    for _ in range(30):
+        greet()
+    with broken(gateway, ships):
+        lose_worker(gateway, 2)
+        for _ in range(30):
+            greet()
+    until_whole(gateway)
+    for _ in range(30):
+        greet()
+    assert gateway.stop() == 0
 
 
 def kept_status(connection: http.client.HTTPConnection, token: str) -> int | None:

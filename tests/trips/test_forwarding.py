@@ -62,23 +62,6 @@ async def test_an_idle_connection_is_closed_without_a_word(tmp_path: Path) -> No
         assert await client.closed() == b""
 
 
-async def test_connections_beyond_the_limit_are_refused(tmp_path: Path) -> None:
-    async with (
-        upstream() as app,
-        running(tmp_path, "limits: {connections: 2}", app.url) as gateway,
-        connected(gateway.port) as first,
-    ):
-        async with connected(gateway.port) as second, connected(gateway.port) as third:
-            assert (await second.ask(get("/open/x"))).status == 200
-            answer = await third.answer()
-            assert (answer.status, answer.one("Retry-After"), answer.one("Connection")) == (503, "1", "close")
-            assert await third.closed() == b""
-            assert (await first.ask(get("/open/x"))).status == 200
-        await eventually(lambda: len(gateway.gateway.plane.connections) == 1)
-        async with connected(gateway.port) as again:
-            assert (await again.ask(get("/open/x"))).status == 200
-
-
 async def test_a_listener_on_a_unix_socket(tmp_path: Path) -> None:
     path = tmp_path / "gateway.sock"
     text = f'listen: [{{address: "127.0.0.1:0"}}, {{address: "unix:{path}"}}]'
@@ -398,15 +381,6 @@ async def test_an_http_1_0_upstream_is_understood(tmp_path: Path) -> None:
 
 
 # --- interim answers
-
-
-async def test_an_interim_answer_announces_no_body(tmp_path: Path) -> None:
-    """RFC 9110 §8.6: a client that believed it would take the answer for that body."""
-    script = answering(b"HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\nLink: </a>\r\n\r\n" + OK)
-    async with upstream(script) as app, running(tmp_path, "", app.url) as gateway, connected(gateway.port) as client:
-        hints = await client.ask(get("/open/x"))
-        assert hints.headers == [("Link", "</a>")]
-        assert (await client.answer()).body == b"ok"
 
 
 async def test_early_hints_pass(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Self
 
-PATIENCE = 3.0
+PATIENCE = 10.0
 """Seconds until a test gives up. Nothing waits that long unless something is broken."""
 
 

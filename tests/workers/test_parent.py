@@ -4,9 +4,10 @@ import asyncio
 import io
 import os
 import signal
+import socket
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -34,6 +35,12 @@ class Crew:
         worker = self.parent.workers[0]
         assert worker is not None
         return worker.pid
+
+    @property
+    def port(self) -> int:
+        (descriptor,) = self.parent.plan.slots[0].values()
+        with socket.socket(fileno=os.dup(descriptor)) as sock:
+            return int(sock.getsockname()[1])
 
     def events(self, name: str) -> list[str]:
         return [line for line in self._log.getvalue().splitlines() if f" {name} " in line]
@@ -105,6 +112,73 @@ async def test_a_worker_that_dies_again_and_again_is_replaced_ever_later(tmp_pat
         assert ship.parent.health.ready().blocked_by[0].startswith("worker 1: ")
 
 
+async def answers(crew: Crew, connections: int = 60) -> None:
+    """Ask on so many fresh connections."""
+    for _ in range(connections):
+        async with asyncio.timeout(PATIENCE):
+            reader, writer = await asyncio.open_connection("127.0.0.1", crew.port)
+            writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            assert (await reader.read()).startswith(b"HTTP/1.1 502")
+            writer.close()
+            await writer.wait_closed()
+
+
+async def becomes(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not is_so():
+            await asyncio.sleep(0.02)
+
+
+def readings(crew: Crew) -> dict[str, float]:
+    return {state: number for (state,), number in crew.parent.numbers().readings["gateway_workers"].items()}
+
+
+async def test_whoever_takes_the_connections_of_a_missing_worker_may_die_as_well(tmp_path: Path) -> None:
+    async with crew(tmp_path, Timing(look=0.1, first_pause=0.1, longest_pause=0.5, missing=0), workers=3) as ship:
+        await ship.parent.start()
+        config = ship.file.read_text()
+        ship.file.write_text("nonsense: 1")
+        first = ship.pid
+        os.kill(first, signal.SIGKILL)
+        await becomes(lambda: ship.parent.seats[0].deputy is not None)
+        await answers(ship)
+        deputy = ship.parent.seats[0].deputy
+        assert deputy is not None
+        os.kill(deputy.pid, signal.SIGKILL)
+        await becomes(lambda: ship.parent.seats[0].deputy not in (None, deputy))
+        await becomes(lambda: ship.parent.seats[deputy.slot - 1].deputy is not None)
+        await answers(ship)
+        assert readings(ship)["missing"] == 2
+        assert ship.parent.health.ready().is_ok
+        ship.file.write_text(config)
+        await becomes(lambda: [seat.deputy for seat in ship.parent.seats] == [None] * 3)
+        assert readings(ship) == {"ready": 3, "unready": 0, "draining": 0, "missing": 0}
+        await answers(ship)
+
+
+async def test_others_take_the_connections_of_a_worker_that_is_silent_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.workers.process._SILENCE", 2.5)
+    async with crew(tmp_path, Timing(look=0.1), workers=2) as ship:
+        await ship.parent.start()
+        os.kill(ship.pid, signal.SIGSTOP)
+        await becomes(lambda: ship.parent.seats[0].deputy is not None)
+        await answers(ship)
+        os.kill(ship.pid, signal.SIGCONT)
+        await becomes(lambda: ship.parent.seats[0].deputy is None)
+        assert ship.parent.ends == {}
+
+
+async def test_a_worker_that_cannot_start_is_told_of(tmp_path: Path) -> None:
+    async with crew(tmp_path, Timing(first_pause=PATIENCE)) as ship:
+        await ship.parent.start()
+        ship.file.write_text("nonsense: 1")
+        os.kill(ship.pid, signal.SIGKILL)
+        await until(ship, "worker_pause")
+        await becomes(lambda: ship.parent.health.ready().blocked_by == ("worker 1: cannot start",))
+
+
 async def test_a_rolling_restart_during_a_pause_leaves_no_worker_too_many(tmp_path: Path) -> None:
     async with crew(tmp_path, Timing(first_pause=2)) as ship:
         await ship.parent.start()
@@ -118,7 +192,7 @@ async def test_a_rolling_restart_during_a_pause_leaves_no_worker_too_many(tmp_pa
         await until(ship, "rolling_restart_done")
         while time.monotonic() < pause_ends + 0.5:
             await asyncio.sleep(0.1)
-        assert sum(ship.parent.numbers().readings["gateway_workers"].values()) == 1
+        assert readings(ship) == {"ready": 1, "unready": 0, "draining": 0, "missing": 0}
 
 
 async def test_a_stop_during_a_rolling_restart_starts_nobody_new(tmp_path: Path) -> None:
