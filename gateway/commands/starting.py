@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -24,20 +24,28 @@ class Outcome:
     status: int = 0
 
 
+Tell = Callable[[Sequence[str]], None]
+"""Tells what is wrong, a line for each mistake."""
+
+
+def print_mistakes(mistakes: Sequence[str]) -> None:
+    print("\n".join(mistakes), file=sys.stderr)
+
+
 @contextmanager
-def told_why_not(loaded: Loaded) -> Iterator[Outcome]:
-    """Run the block; say in one line why it could not start, which is exit status 1."""
+def told_why_not(loaded: Loaded, tell: Tell = print_mistakes) -> Iterator[Outcome]:
+    """Run the block; say in a line for each mistake why it could not start, which is exit status 1."""
     outcome = Outcome()
     try:
         yield outcome
     except CompileMistakes as error:
-        print(loaded.mistakes(error), file=sys.stderr)
+        tell([str(mistake) for mistake in loaded.mistakes(error).mistakes])
         outcome.status = 1
     except OSError as error:
-        print(f"cannot start: {error.strerror or error}", file=sys.stderr)
+        tell([f"cannot start: {error.strerror or error}"])
         outcome.status = 1
     except (BadStore, BadSetting, StrangeSocket) as error:
-        print(f"cannot start: {error}", file=sys.stderr)
+        tell([f"cannot start: {error}"])
         outcome.status = 1
 
 

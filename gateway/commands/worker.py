@@ -4,20 +4,19 @@ import argparse
 import asyncio
 import os
 import signal
-import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from socket import socket
 
 from gateway.app import Gateway
-from gateway.commands.starting import event_loop, hear_libraries, see_to_descriptors, told_why_not
+from gateway.commands.starting import Tell, event_loop, hear_libraries, print_mistakes, see_to_descriptors, told_why_not
 from gateway.config.load import Loaded, load_config
 from gateway.config.mistakes import ConfigMistakes
-from gateway.model.upstream import Address
-from gateway.workers.activation import StrangeSocket
+from gateway.telemetry.log import Log
 from gateway.workers.beating import serve_for_parent
+from gateway.workers.inheritance import Shares, inherited, shares
 from gateway.workers.places import addresses_of_workers
-from gateway.workers.plan import adopted
+from gateway.workers.plan import LogStyle
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -26,37 +25,44 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     parser.add_argument("--number", type=int, required=True)
     parser.add_argument("--channel", type=int, required=True, metavar="DESCRIPTOR")
     parser.add_argument("--patience", type=float, default=0)
-    parser.add_argument("--socket", action="append", default=[], metavar="ADDRESS=DESCRIPTOR")
+    parser.add_argument("--socket", action="append", default=[], metavar="ADDRESS=DESCRIPTORS")
+    parser.add_argument("--tell", metavar="FORMAT", help="how to log why it cannot start; by default as text")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until the parent says so, or is gone, then drain."""
     os.set_inheritable(arguments.channel, False)
-    sockets = adopted(arguments.socket)
+    sockets = inherited(arguments.socket)
+    tell = _tell(arguments)
     try:
         loaded = load_config(arguments.config, os.environ)
     except ConfigMistakes as mistakes:
-        print(mistakes, file=sys.stderr)
+        tell([str(mistake) for mistake in mistakes.mistakes])
         return 1
-    with told_why_not(loaded) as outcome, asyncio.Runner(loop_factory=event_loop) as runner:
-        runner.run(_serve(loaded, arguments, _by_address(loaded, sockets)))
+    with told_why_not(loaded, tell) as outcome, asyncio.Runner(loop_factory=event_loop) as runner:
+        ours = shares(sockets, addresses_of_workers(loaded.config), arguments.number)
+        runner.run(_serve(loaded, arguments, ours))
     return outcome.status
 
 
-def _by_address(loaded: Loaded, sockets: Mapping[str, socket]) -> dict[Address, socket]:
-    """Return the socket of every address. Raises StrangeSocket where the configuration has changed meanwhile."""
-    wanted = {str(address): address for address in addresses_of_workers(loaded.config)}
-    if changed := wanted.keys() ^ sockets.keys():
-        raise StrangeSocket(f"addresses are changed by a restart of all: {', '.join(sorted(changed))}")
-    return {address: sockets[name] for name, address in wanted.items()}
+def _tell(arguments: argparse.Namespace) -> Tell:
+    """Return what tells why this worker cannot start: of one that replaces another, as an event."""
+    if arguments.tell is None:
+        return print_mistakes
+    log = Log(LogStyle(arguments.tell, "error"), worker=arguments.number, is_shared=True)
+
+    def tell(mistakes: Sequence[str]) -> None:
+        log.error("config_rejected", file=str(arguments.config), mistakes=list(mistakes))
+
+    return tell
 
 
-async def _serve(loaded: Loaded, arguments: argparse.Namespace, sockets: Mapping[Address, socket]) -> None:
+async def _serve(loaded: Loaded, arguments: argparse.Namespace, ours: Shares) -> None:
     file = arguments.config
     gateway = Gateway(
         loaded.config,
         file.parent,
-        sockets=sockets,
+        sockets=ours.own,
         worker=arguments.number,
         patience=arguments.patience,
         file=file,
@@ -67,6 +73,6 @@ async def _serve(loaded: Loaded, arguments: argparse.Namespace, sockets: Mapping
     gateway.log.write_in_thread()
     see_to_descriptors(loaded, gateway.log)
     try:
-        await serve_for_parent(gateway, socket(fileno=arguments.channel), sockets.values())
+        await serve_for_parent(gateway, socket(fileno=arguments.channel), ours)
     finally:
         gateway.log.close()

@@ -92,7 +92,14 @@ class Listeners:
         """`inherited` are listening already, and other processes may listen on them too."""
         self._plane = plane
         self._inherited = inherited or {}
+        self._listeners: Sequence[Listener] = ()
         self._entrances: list[_Entrance] = []
+        self._adopted: dict[int, list[_Entrance]] = {}
+        """By the number of another process, those to its sockets."""
+        self._left: list[_Entrance] = []
+        """Those that are not used any more, and have handshakes under way."""
+        self._turn = asyncio.Lock()
+        self._is_closed = False
         self._welcomes: set[asyncio.Task[None]] = set()
         self.sockets: list[socket.socket] = []
 
@@ -106,27 +113,53 @@ class Listeners:
             for sock in self.sockets:
                 sock.close()
             raise
+        self._listeners = listeners
         for listener, sock in zip(listeners, self.sockets, strict=True):
             entrance = _Entrance(self._plane, listener, sock, is_shared=listener.address in self._inherited)
             self._entrances.append(entrance)
             await entrance.open()
+
+    async def adopt(self, number: int, sockets: Mapping[Address, socket.socket]) -> None:
+        """Take connections of another process from its `sockets` as well, until `leave` or the end."""
+        async with self._turn:
+            if self._is_closed or number in self._adopted:
+                return
+            entrances = self._adopted[number] = []
+            for listener in self._listeners:
+                if (sock := sockets.get(listener.address)) is not None:
+                    entrance = _Entrance(self._plane, listener, sock.dup(), is_shared=True)
+                    entrances.append(entrance)
+                    await entrance.open()
+
+    async def leave(self, number: int) -> None:
+        """Take no more of these. Those that wait in the queue are for others."""
+        async with self._turn:
+            for entrance in self._adopted.pop(number, ()):
+                entrance.stop()
+                entrance.release()
+                self._left.append(entrance)
+            self._left = [entrance for entrance in self._left if entrance.is_shaking]
 
     async def close(self) -> None:
         """Take the connections that wait in the queues, and no more."""
         half_way = [entrance for entrance in self._entrances if entrance.refuse_handshakes()]
         if half_way:
             await asyncio.sleep(ROUND_TRIP)
-        for entrance in self._entrances:
+        async with self._turn:
+            self._is_closed = True
+        for entrance in self._all():
             for sock in entrance.close():
                 self._welcomes.add(self._plane.loop.create_task(entrance.welcome(sock)))
-        for sock in self.sockets:
-            sock.close()
+            entrance.release()
 
     async def welcomed(self) -> None:
         """Wait until every connection that was taken belongs to the data plane, or has failed."""
         if self._welcomes:
             await asyncio.wait(self._welcomes)
-        await asyncio.gather(*(entrance.shaken() for entrance in self._entrances))
+        await asyncio.gather(*(entrance.shaken() for entrance in (*self._all(), *self._left)))
+
+    def _all(self) -> list["_Entrance"]:
+        return [*self._entrances, *(each for entrances in self._adopted.values() for each in entrances)]
 
 
 class _Entrance:
@@ -164,12 +197,20 @@ class _Entrance:
         """Let no new connections into the queue. Returns True where some may be half-way there."""
         return not self._is_shared and refuse_handshakes(self._sock)
 
-    def close(self) -> Iterator[socket.socket]:
-        """Stop, and yield the connections that nobody has taken yet."""
+    def stop(self) -> None:
+        """Take no more connections."""
         if self._server is not None:
             self._server.close()
         if self._tls is not None:
             self._tls.close()
+
+    def release(self) -> None:
+        """Give the socket back."""
+        self._sock.close()
+
+    def close(self) -> Iterator[socket.socket]:
+        """Stop, and yield the connections that nobody has taken yet."""
+        self.stop()
         with contextlib.suppress(OSError):  # BlockingIOError: the queue is empty
             while True:
                 sock, _ = self._sock.accept()
@@ -183,6 +224,10 @@ class _Entrance:
         else:
             with contextlib.suppress(OSError):  # the client left
                 await self._plane.loop.connect_accepted_socket(self._connection, sock)
+
+    @property
+    def is_shaking(self) -> bool:
+        return self._tls is not None and self._tls.is_busy
 
     async def shaken(self) -> None:
         """Wait until no TLS handshake is under way any more."""

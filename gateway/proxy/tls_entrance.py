@@ -117,6 +117,10 @@ class TlsEntrance:
         if connection.handshake is not None:
             self._plane.shaken(handshake)
 
+    @property
+    def is_busy(self) -> bool:
+        return bool(self._tasks)
+
     async def over(self, patience: float) -> None:
         """Wait a while until none is under way; end the others."""
         if self._tasks:

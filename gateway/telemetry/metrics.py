@@ -223,16 +223,14 @@ METRICS = (
     Metric("gateway_store_seconds", "histogram", "Time the store took for an operation", ("operation",)),
     Metric("gateway_store_errors_total", "counter", "Operations that the store failed", ("operation",)),
     Metric("gateway_rate_limit_keys", "gauge", "Clients that are counted for rate limits"),
-    Metric(
-        "gateway_rate_limit_forgotten_total", "counter", "Counts of rate limits dropped because the table was full"
-    ),
+    Metric("gateway_rate_limit_forgotten_total", "counter", "Counts of rate limits dropped because the table was full"),
     Metric(
         "gateway_rate_limit_exchanges_total",
         "counter",
         "Exchanges of counts with the other processes: ok or failed",
         ("result",),
     ),
-    Metric("gateway_workers", "gauge", "Worker processes: ready, unready (starting, too), draining", ("state",)),
+    Metric("gateway_workers", "gauge", "Workers: ready, unready (starting, too), draining, missing", ("state",)),
     Metric(
         "gateway_worker_ends_total",
         "counter",

@@ -3,11 +3,12 @@
 import asyncio
 import json
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from gateway.app import Gateway
 from gateway.telemetry.merging import Numbers, numbers_of, to_json
 from gateway.workers.channel import Channel
+from gateway.workers.inheritance import Shares
 from gateway.workers.signals import stopped_by_signals
 
 HEARTBEAT = 1.0
@@ -17,14 +18,17 @@ HEARTBEAT = 1.0
 class Line:
     """The worker's end of the channel. Whoever makes it closes it."""
 
-    def __init__(self, channel: Channel, gateway: Gateway) -> None:
+    def __init__(self, channel: Channel, gateway: Gateway, shares: Shares) -> None:
         self._channel = channel
         self._gateway = gateway
+        self._shares = shares
+        self.is_cut = False
+        """The parent is gone."""
         self._told = b""
 
     @classmethod
-    async def opened(cls, sock: socket.socket, gateway: Gateway) -> "Line":
-        return cls(Channel(*await asyncio.open_unix_connection(sock=sock)), gateway)
+    async def opened(cls, sock: socket.socket, gateway: Gateway, shares: Shares) -> "Line":
+        return cls(Channel(*await asyncio.open_unix_connection(sock=sock)), gateway, shares)
 
     async def keep_beating(self) -> None:
         """Give a sign of life every second, and tell at once what has changed."""
@@ -56,9 +60,25 @@ class Line:
         while (message := await self._channel.receive()) is not None:
             if message.word == "scrape":
                 self.tell_numbers(message.number)
+            elif message.word == "adopt":
+                await self._adopt(message.number)
+            elif message.word == "leave":
+                await self._gateway.listeners.leave(message.number)
             elif message.word in orders:
                 orders[message.word]()
+        self.is_cut = True
         drain()
+
+    async def adopt_all(self) -> None:
+        """Take connections of all other workers, too: whoever is the last to close a socket empties its queue."""
+        for number in self._shares.others:
+            await self._adopt(number)
+
+    async def _adopt(self, number: int) -> None:
+        try:
+            await self._gateway.listeners.adopt(number, self._shares.others.get(number, {}))
+        except OSError as error:  # for want of files
+            asyncio.get_running_loop().call_exception_handler({"message": "cannot stand in", "exception": error})
 
     async def close(self) -> None:
         """Leave the last numbers behind."""
@@ -71,10 +91,10 @@ class Line:
         return json.dumps([*reasons, timeouts.drain, timeouts.drain_delay]).encode()
 
 
-async def serve_for_parent(gateway: Gateway, channel: socket.socket, sockets: Iterable[socket.socket]) -> None:
+async def serve_for_parent(gateway: Gateway, channel: socket.socket, shares: Shares) -> None:
     """Serve until the parent says so or is gone, or a signal comes, then drain.
 
-    The `sockets` that listen are closed as soon as nothing is taken from them any more: nobody shall wait in a queue
+    The sockets that listen are closed as soon as nothing is taken from them any more: nobody shall wait in a queue
     that is only held open.
     """
     haste = gateway.haste
@@ -84,17 +104,19 @@ async def serve_for_parent(gateway: Gateway, channel: socket.socket, sockets: It
         haste.skip_delay.set()  # the parent has waited
         stop.set()
 
-    line = await Line.opened(channel, gateway)
+    line = await Line.opened(channel, gateway, shares)
     tasks = [
         asyncio.create_task(line.keep_beating()),
         asyncio.create_task(line.keep_listening(drain, haste.end.set, gateway.reload_soon)),
-        asyncio.create_task(_close_when(haste.closed, sockets, line)),
+        asyncio.create_task(_close_when(haste.closed, shares, line)),
     ]
     try:
         async with gateway:
             line.tell_health()
             line.tell("accepting")
             await stop.wait()
+            if line.is_cut:
+                await line.adopt_all()
     finally:
         for task in tasks:
             task.cancel()
@@ -102,8 +124,8 @@ async def serve_for_parent(gateway: Gateway, channel: socket.socket, sockets: It
         await line.close()
 
 
-async def _close_when(closed: asyncio.Event, sockets: Iterable[socket.socket], line: Line) -> None:
+async def _close_when(closed: asyncio.Event, shares: Shares, line: Line) -> None:
     await closed.wait()
-    for sock in sockets:
+    for sock in shares.all():
         sock.close()
     line.tell("closed")

@@ -2,7 +2,7 @@
 
 Ready: at least one worker is, and none has been missing for longer than a restart may take. A worker that is missing
 for long makes the whole not ready, because the connections that the kernel puts into its queue wait: better that
-others get them.
+others get them. One whose connections another worker takes is not missing in this sense: nobody waits.
 Live: the parent answers. Workers that need a restart are restarted by the parent, and not by killing all of them.
 """
 
@@ -24,6 +24,8 @@ class Seat:
         """Another worker is being started for it."""
         self.hasty: WorkerProcess | None = None
         """One that closed unasked, and for which a replacement was tried before its end."""
+        self.deputy: WorkerProcess | None = None
+        """One of another slot that takes the connections of this one, while its own takes none."""
         self._ready_at = monotonic()
 
     @property
@@ -39,21 +41,32 @@ class Seat:
             return False
         return worker.closed.is_set() and not worker.is_over
 
+    def give_to(self, deputy: WorkerProcess | None) -> None:
+        """Have that one take the connections of this slot, and the one before not any more."""
+        if deputy is not self.deputy:
+            if self.deputy is not None:
+                self.deputy.send("leave", self.number)
+            if deputy is not None:
+                deputy.send("adopt", self.number)
+            self.deputy = deputy
+
     def look(self) -> bool:
         """Return whether somebody is ready, and note it."""
-        worker = self.worker
+        worker, deputy = self.worker, self.deputy
         is_ready = worker is not None and worker.is_ready
-        if is_ready:
+        self.has_started = self.has_started or is_ready
+        if is_ready or (deputy is not None and deputy.is_ready):
             self._ready_at = monotonic()
-            self.has_started = True
-        return is_ready
+            return True
+        return False
 
     def is_missing(self, patience: float) -> bool:
         return not self.look() and monotonic() - self._ready_at > patience
 
     def reasons(self) -> tuple[str, ...]:
         if self.worker is None or self.worker.is_over:
-            return (f"worker {self.number}: ended",)
+            could_start = self.worker is None or self.worker.accepting.is_set()
+            return (f"worker {self.number}: {'ended' if could_start else 'cannot start'}",)
         return tuple(f"worker {self.number}: {reason}" for reason in self.worker.blocked_by or ("not answering",))
 
 

@@ -35,11 +35,11 @@ class Parent:
     """Call `start`, then `stop`."""
 
     def __init__(self, plan: Plan, log: Log, version: str, timing: Timing | None = None) -> None:
-        self._plan = plan
+        self.plan = plan
         self._log = log
         self._version = version
         self._timing = timing or Timing()
-        self._seats = [Seat(number) for number in range(1, len(plan.slots) + 1)]
+        self.seats = [Seat(number) for number in range(1, len(plan.slots) + 1)]
         self._workers: set[WorkerProcess] = set()
         self._tasks: set[asyncio.Task[object]] = set()
         self._failures: Counter[int] = Counter()
@@ -53,29 +53,29 @@ class Parent:
         self._looked_at = monotonic()
         self.ends: Counter[str] = Counter()
         self.ledger = Ledger()
-        self.health = FleetHealth(self._seats, self._timing.missing)
+        self.health = FleetHealth(self.seats, self._timing.missing)
         self.metrics = FleetMetrics(self.ledger, self.numbers, self.ask_all)
 
     @property
     def workers(self) -> list[WorkerProcess | None]:
         """The worker of each slot."""
-        return [seat.worker for seat in self._seats]
+        return [seat.worker for seat in self.seats]
 
     # --- start
 
     async def start(self) -> None:
         """Start all workers. Raises FirstWorkerFailed if the first one ends before it takes connections."""
-        first = await self._seat_new(self._seats[0], patience=0)
+        first = await self._seat_new(self.seats[0], patience=0)
         await any_of(first.accepting.wait(), first.ended.wait())
         if first.is_over and not self._is_stopping and first.status:
             raise FirstWorkerFailed(first.status)
         self._is_up = True
-        for seat in self._seats[1:]:
+        for seat in self.seats[1:]:
             await self._seat_new(seat, patience=0)
         self._is_whole = True
         self._begin(self._keep_looking())
         await any_of(self._all_accepting(), self._hurry.wait())
-        self._log.info("listening", addresses=list(self._plan.listen), workers=len(self._seats), version=self._version)
+        self._log.info("listening", addresses=list(self.plan.listen), workers=len(self.seats), version=self._version)
 
     async def _all_accepting(self) -> None:
         while not self.health.started().is_ok:  # noqa: ASYNC110 - once, at the start
@@ -86,8 +86,9 @@ class Parent:
         return seat.worker
 
     async def _spawn(self, seat: Seat, patience: float) -> WorkerProcess:
-        sockets = self._plan.slots[seat.number - 1]
-        worker = await WorkerProcess.spawned(self._plan.config, seat.number, sockets, patience, self.ledger.take)
+        worker = await WorkerProcess.spawned(
+            self.plan, seat.number, patience, self.ledger.take, replaces=seat.worker is not None
+        )
         self._workers.add(worker)
         self._begin(self._await_end(seat, worker))
         if self._is_stopping:
@@ -98,6 +99,8 @@ class Parent:
 
     async def _await_end(self, seat: Seat, worker: WorkerProcess) -> None:
         born_at = monotonic()
+        await worker.closed.wait()
+        self._cover()
         await worker.ended.wait()
         self.ledger.retire(worker)
         self._workers.discard(worker)
@@ -143,7 +146,8 @@ class Parent:
             await asyncio.sleep(self._timing.look)
             now, before = monotonic(), self._looked_at
             self._looked_at = now
-            for seat in self._seats:
+            self._cover()
+            for seat in self.seats:
                 seat.look()
                 if seat.has_closed and not self._is_stopping:
                     seat.hasty = seat.worker
@@ -158,6 +162,18 @@ class Parent:
                 elif worker.fatal and not worker.is_draining:
                     self._log.error("worker_broken", worker=worker.slot, pid=worker.pid, reasons=worker.fatal)
                     worker.drain()
+
+    def _cover(self) -> None:
+        """Have another worker take the connections of every slot whose own takes none."""
+        serving = [worker for worker in self._workers if worker.is_serving]
+        if self._is_stopping or not serving:
+            return
+        for seat in self.seats:
+            if any(worker.slot == seat.number for worker in serving):
+                seat.give_to(None)
+            elif seat.deputy not in serving:
+                busy = Counter(each.deputy for each in self.seats)
+                seat.give_to(min(serving, key=lambda worker: (not worker.is_ready, busy[worker])))
 
     def _patience(self, worker: WorkerProcess) -> float:
         return self._timing.frozen if worker.has_spoken else max(self._timing.frozen, self._timing.start)
@@ -179,15 +195,15 @@ class Parent:
             self._begin(self._roll())
 
     async def _roll(self) -> None:
-        self._log.info("rolling_restart", workers=len(self._seats))
+        self._log.info("rolling_restart", workers=len(self.seats))
         try:
-            for seat in self._seats:
+            for seat in self.seats:
                 if not await self._relieve(seat):
                     if self._is_stopping:
                         return
                     self._log.error("rolling_restart_failed", worker=seat.number, error="its replacement is not ready")
                     return
-            self._log.info("rolling_restart_done", workers=len(self._seats))
+            self._log.info("rolling_restart_done", workers=len(self.seats))
         finally:
             self._is_rolling = False
 
@@ -269,7 +285,7 @@ class Parent:
     async def _close(self) -> None:
         """Have the workers empty the queues, then close the sockets: nobody who is connected is lost."""
         half_way = False
-        for descriptor in self._plan.ours:
+        for descriptor in self.plan.ours:
             with socket.socket(fileno=os.dup(descriptor)) as sock:
                 half_way |= refuse_handshakes(sock)
         if half_way:
@@ -278,7 +294,7 @@ class Parent:
             worker.drain()
         closed = all_of([worker.closed.wait() for worker in self._workers])
         await any_of(closed, asyncio.sleep(self._timing.close), self._hurry.wait())
-        for descriptor in {each for sockets in self._plan.slots for each in sockets.values()}:
+        for descriptor in self.plan.served():
             os.close(descriptor)
 
     async def _all_ended(self) -> None:
@@ -292,7 +308,8 @@ class Parent:
 
     def numbers(self) -> Numbers:
         """Return what the parent itself counts."""
-        states = Counter({"ready": 0, "unready": 0, "draining": 0})
+        served = {worker.slot for worker in self._workers if worker.is_serving}
+        states = Counter({"ready": 0, "unready": 0, "draining": 0, "missing": len(self.seats) - len(served)})
         for worker in self._workers:
             states["draining" if worker.is_draining else "ready" if worker.is_ready else "unready"] += 1
         return Numbers(

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import signal
 import socket
-from dataclasses import dataclass
 
 from gateway import __version__
 from gateway.ops.app import ops_application
@@ -12,13 +11,7 @@ from gateway.ops.listen import serve
 from gateway.telemetry.log import Log
 from gateway.workers.holding import let_through
 from gateway.workers.parent import FirstWorkerFailed, Parent
-from gateway.workers.plan import Plan
-
-
-@dataclass(frozen=True, slots=True)
-class _Style:
-    format: str
-    level: str
+from gateway.workers.plan import LogStyle, Plan
 
 
 def run_parent(plan: Plan) -> int:
@@ -32,7 +25,7 @@ def run_parent(plan: Plan) -> int:
 
 
 async def _run(plan: Plan) -> None:
-    log = Log(_Style(plan.log_format, plan.log_level), is_shared=True)
+    log = Log(LogStyle(plan.log_format, plan.log_level), is_shared=True)
     for library in ("aiohttp", "asyncio"):
         logging.getLogger(library).addHandler(log.handler)
     log.write_in_thread()

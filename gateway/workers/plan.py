@@ -2,9 +2,7 @@
 
 import json
 import os
-import socket
 import sys
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,6 +10,14 @@ import gateway
 
 Sockets = dict[str, int]
 """Descriptors of listening sockets, by the address that they have in the configuration."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogStyle:
+    """What events look like, without a configuration."""
+
+    format: str
+    level: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +38,11 @@ class Plan:
 
     def descriptors(self) -> set[int]:
         """Return all descriptors of sockets."""
-        return {descriptor for sockets in (*self.slots, self.ops) for descriptor in sockets.values()}
+        return {*self.served(), *self.ops.values()}
+
+    def served(self) -> set[int]:
+        """Return those that workers serve."""
+        return {descriptor for sockets in self.slots for descriptor in sockets.values()}
 
 
 def become_parent(plan: Plan) -> None:
@@ -63,18 +73,3 @@ def interpreter() -> list[str]:
     """Return the command that runs this very package. The working directory holds it, or is not looked at."""
     is_here = Path(gateway.__file__).parents[1] == Path.cwd()
     return [sys.executable, *([] if is_here else ["-P"]), "-m", "gateway"]
-
-
-def socket_arguments(sockets: Sockets) -> list[str]:
-    """Return the arguments that tell a worker its sockets."""
-    return [word for address, descriptor in sockets.items() for word in ("--socket", f"{address}={descriptor}")]
-
-
-def adopted(arguments: Iterable[str]) -> dict[str, socket.socket]:
-    """Return the sockets of such arguments, by address. Raises ValueError, OSError."""
-    found = {}
-    for argument in arguments:
-        address, _, descriptor = argument.rpartition("=")
-        os.set_inheritable(int(descriptor), False)
-        found[address] = socket.socket(fileno=int(descriptor))
-    return found

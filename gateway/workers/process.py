@@ -12,7 +12,8 @@ from typing import Self
 
 from gateway.telemetry.merging import Numbers, from_json
 from gateway.workers.channel import Channel, Message
-from gateway.workers.plan import Sockets, interpreter, socket_arguments
+from gateway.workers.inheritance import socket_arguments
+from gateway.workers.plan import Plan, interpreter
 
 _LAST_NEWS = 1.0
 """Seconds to read what a process said before it ended."""
@@ -54,22 +55,26 @@ class WorkerProcess:
     @classmethod
     async def spawned(
         cls,
-        config: str,
+        plan: Plan,
         slot: int,
-        sockets: Sockets,
         patience: float,
         take: Callable[["WorkerProcess", Numbers], None],
+        *,
+        replaces: bool,
     ) -> Self:
-        """Start a worker. For `patience` seconds it may wait for what blocks its readiness. Raises OSError."""
+        """Start a worker. For `patience` seconds it may wait for what blocks its readiness. One that `replaces` another
+        logs why it cannot start. Raises OSError."""
         ours, its = socket.socketpair()
         try:
-            words = ["worker", config, "--number", str(slot), "--channel", str(its.fileno())]
+            words = ["worker", plan.config, "--number", str(slot), "--channel", str(its.fileno())]
+            if replaces:
+                words += ["--tell", plan.log_format]
             process = await asyncio.create_subprocess_exec(
                 *interpreter(),
                 *words,
                 *("--patience", str(patience)),
-                *socket_arguments(sockets),
-                pass_fds=(its.fileno(), *sockets.values()),
+                *socket_arguments(plan.slots),
+                pass_fds=(its.fileno(), *plan.served()),
                 process_group=0,  # Ctrl-C and Ctrl-Z are for the parent
             )
         except BaseException:
@@ -81,16 +86,21 @@ class WorkerProcess:
 
     @property
     def is_ready(self) -> bool:
-        is_heard = monotonic() - self.heard_at < _SILENCE
-        return is_heard and self.accepting.is_set() and not (self.blocked_by or self.is_draining or self.is_over)
+        return self.is_serving and not self.blocked_by
 
     @property
     def is_over(self) -> bool:
         return self.ended.is_set()
 
-    def send(self, word: str) -> None:
+    @property
+    def is_serving(self) -> bool:
+        """Whether it takes connections, as far as one knows. It may have nothing good to say to them."""
+        is_heard = monotonic() - self.heard_at < _SILENCE
+        return is_heard and self.accepting.is_set() and not (self.is_draining or self.closed.is_set() or self.is_over)
+
+    def send(self, word: str, number: int = 0) -> None:
         if not self.is_over:
-            self._channel.send(word)
+            self._channel.send(word, number)
 
     def drain(self) -> None:
         """Let it take no more connections, finish, and end."""

@@ -14,7 +14,7 @@ class Timing:
     start: float = 60.0
     """A worker that replaces one that serves must be ready by then."""
     settle: float = 5.0
-    """A worker that replaces a dead one may wait so long for what blocks its readiness: connections queue meanwhile."""
+    """A worker that replaces a dead one may wait so long for what blocks its readiness: others serve meanwhile."""
     missing: float = 10.0
     """So long one of several workers may be missing before nobody should send us more requests."""
     lasting: float = 10.0

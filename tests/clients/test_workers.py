@@ -187,14 +187,14 @@ def test_a_listener_with_tls_has_a_deputy_too(ships: Fleet, tmp_path: Path) -> N
             client.sendall(b"GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
             assert client.recv(100).startswith(b"HTTP/1.1 40")
 
-    for _ in range(30):
+    for _ in range(12):
         greet()
     with broken(gateway, ships):
         lose_worker(gateway, 2)
-        for _ in range(30):
+        for _ in range(12):
             greet()
     until_whole(gateway)
-    for _ in range(30):
+    for _ in range(12):
         greet()
     assert gateway.stop() == 0
 
