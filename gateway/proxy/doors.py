@@ -138,10 +138,13 @@ class Hall:
         """Count a connection in, and make room for it. Returns False when it must be refused."""
         door = newcomer.door
         door.connections += 1
-        most = door.most_connections
-        if most is not None and door.connections > most and not door.room.make(newcomer):
-            return False
-        return self.connections <= self.most_connections or self.room.make(newcomer)
+        while door.most_connections is not None and door.connections > door.most_connections:
+            if not door.room.make(newcomer):
+                return False
+        while self.connections > self.most_connections:  # those who were refused stay for a moment, and count
+            if not self.room.make(newcomer):
+                return False
+        return True
 
     def leave(self, leaver: Waiting) -> None:
         """Count a connection out."""

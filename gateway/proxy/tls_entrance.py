@@ -18,6 +18,8 @@ from gateway.proxy.plane import DataPlane
 
 _AT_ONCE = 64
 """Connections taken before others have their turn."""
+_EARLY = 0.05
+"""Seconds that a timer may be early."""
 _NO_FILES = 1.0
 """Seconds to wait when no connection can be taken, for want of files or memory."""
 
@@ -38,7 +40,11 @@ class Handshake:
         return self.began_at
 
     def crowd_out(self) -> bool:
-        """Make room for another."""
+        """Make room for another, unless it is over."""
+        if self.connection.handshake is None:
+            return False
+        self.connection.handshake = None
+        self.connection.plane.shaken(self)
         self._cuts.add(Cut.CROWDED_OUT)
         self.task.cancel()
         return True
@@ -107,7 +113,7 @@ class TlsEntrance:
             await self._plane.loop.connect_accepted_socket(
                 lambda: connection, sock, ssl=self._tls(), ssl_handshake_timeout=patience
             )
-        if connection.handshake is not None and monotonic() - handshake.began_at >= patience:
+        if connection.handshake is not None and monotonic() - handshake.began_at >= patience - _EARLY:
             self._plane.cuts.add(Cut.HANDSHAKE)
 
     def _is_over(self, handshake: Handshake, connection: ClientConnection, sock: socket.socket) -> None:

@@ -55,6 +55,27 @@ def test_the_longest_waiting_leaves_first() -> None:
     assert house.hall.connections == 3
 
 
+def test_one_who_was_refused_and_leaves_makes_no_place() -> None:
+    house = House(2)
+    for _ in range(2):
+        house.come()
+    refused, is_in = house.come(monotonic())
+    assert not is_in
+    house.hall.room._rests_until = 0
+    assert not house.come()[1]
+    assert refused not in house.guests
+
+
+def test_as_many_leave_as_are_too_many() -> None:
+    house = House(3)
+    house.come()
+    waiting = [house.come(monotonic() - age)[0] for age in (1, 2)]
+    house.hall.limit(2, None, [])
+    assert house.come()[1]
+    assert not set(waiting) & set(house.guests)
+    assert house.hall.connections == 2
+
+
 def test_a_newcomer_does_not_make_room_for_itself() -> None:
     house = House(1)
     house.come()
