@@ -168,8 +168,8 @@ async def test_who_has_no_turn_in_a_long_time_is_told_so(server: RedisServer) ->
         finally:
             server.resume()
         assert {type(each) for each in failures} == {StoreUnavailable}
-        assert "did not answer" in str(failures[0])
-        assert "at once" in str(failures[-1])
+        assert any("did not answer" in str(each) for each in failures)
+        assert any("at once" in str(each) for each in failures)  # which of them depends on the machine
         assert await eventually(store.clock)
 
 
