@@ -1,9 +1,9 @@
 """Background tasks that cannot die unnoticed.
 
 A background task runs until it is stopped: one that raises or returns has failed. It is logged, counted and started
-again, after a pause that doubles up to a minute. While an essential task is down, readiness is off; it counts as up
-again when it has run for as long as it last paused. A supervised task that ends in any other way (cancelled by a
-stranger, `SystemExit`) never comes back: liveness goes off.
+again, after a pause that doubles up to a minute; so is one that somebody else has cancelled. While an essential task is
+down, readiness is off; it counts as up again when it has run for as long as it last paused. A supervised task that ends
+in any other way (`SystemExit`, cancelled while it pauses) never comes back: liveness goes off.
 """
 
 import asyncio
@@ -49,6 +49,7 @@ class Supervisor:
         self._leaving: set[asyncio.Task[None]] = set()
         self._failures: Counter[str] = Counter()
         self._is_stopping = False
+        self._owner: asyncio.Task[Any] | None = None
 
     def start(self, name: str, job: Job, *, essential: bool = False) -> None:
         """Run `job()` until `stop`, again and again if need be.
@@ -58,6 +59,7 @@ class Supervisor:
         if name in self._tasks:
             raise ValueError(f"a task named {name} runs already")
         self._failures[name] = 0
+        self._owner = self._owner or asyncio.current_task()
         task = asyncio.create_task(self._keep_running(name, job, essential), name=name)
         task.add_done_callback(partial(self._ended, name))
         self._tasks[name] = task
@@ -99,7 +101,7 @@ class Supervisor:
         recovery: asyncio.TimerHandle | None = None
         while True:
             began = self._monotonic()
-            failure = await _failure_of(job)
+            failure = await self._failure_of(job)
             if recovery is not None:
                 recovery.cancel()
             if self._monotonic() - began > self._longest_pause:
@@ -116,6 +118,30 @@ class Supervisor:
             recovery = asyncio.get_running_loop().call_later(pause, self._health.unblock, blocker)
             pause = min(pause * 2, self._longest_pause)
 
+    async def _failure_of(self, job: Job) -> str:
+        """Run a job and return why it ended, as text. Raises CancelledError only when the task is to end.
+
+        A cancellation that nobody here has asked for is a failure like any other: something that was awaited was
+        cancelled, or a time-out of a library had leaked.
+        """
+        try:
+            await job()
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or self._is_to_end(task):
+                raise
+            while task.cancelling():
+                task.uncancel()
+            return traceback.format_exc()
+        except Exception:  # noqa: BLE001 - whatever it is, the task must go on
+            return traceback.format_exc()
+        return "it returned"
+
+    def _is_to_end(self, task: asyncio.Task[object]) -> bool:
+        """Say whether a task was told to stop, or the loop ends with the one who started it."""
+        is_abandoned = self._owner is not None and self._owner.done()
+        return self._is_stopping or task in self._leaving or is_abandoned
+
     def _ended(self, name: str, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
         if self._is_stopping or self._tasks.get(name) is not task:
@@ -123,18 +149,3 @@ class Supervisor:
         self._failures[name] += 1
         self._log.error("background_task_died", task=name, error=repr(error) if error else "cancelled")
         self._health.give_up(f"task {name}")
-
-
-async def _failure_of(job: Job) -> str:
-    """Run a job and return why it ended, as text. Raises CancelledError only when this task itself is cancelled."""
-    try:
-        await job()
-    except asyncio.CancelledError:
-        # Not this task was cancelled but something it awaited: a failure like any other.
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
-        return traceback.format_exc()
-    except Exception:  # noqa: BLE001 - whatever it is, the task must go on
-        return traceback.format_exc()
-    return "it returned"

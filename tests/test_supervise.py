@@ -152,16 +152,38 @@ async def test_a_task_that_is_not_essential_leaves_readiness_alone(house: House)
     assert house.health.ready().is_ok
 
 
-async def test_a_supervised_task_that_a_stranger_cancels_asks_for_a_restart_of_the_process(house: House) -> None:
-    house.supervisor.start("keys", for_ever)
-    await asyncio.sleep(0)
+async def test_a_task_that_a_stranger_cancels_is_started_again(house: House) -> None:
+    """A time-out of a library that leaks looks like this."""
+    cancelling: list[int] = []
+
+    async def job() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        cancelling.append(task.cancelling())
+        await for_ever()
+
+    house.supervisor.start("keys", job)
+    await until(lambda: len(cancelling) == 1)
     [task] = [task for task in asyncio.all_tasks() if task.get_name() == "keys"]
     task.cancel()
-    await until(lambda: not house.health.live().is_ok)
-    assert house.health.live().blocked_by == ("task keys",)
-    assert house.events[0]["event"] == "background_task_died"
-    assert house.events[0]["error"] == "cancelled"
+    await until(lambda: len(cancelling) == 2)
+    assert cancelling == [0, 0]
+    assert house.health.live().is_ok
+    assert "CancelledError" in house.events[0]["traceback"]
     assert house.failures == {("keys",): 1}
+
+
+async def test_a_task_ends_with_the_loop_even_if_nobody_stopped_it(house: House) -> None:
+    async def start() -> None:
+        house.supervisor.start("keys", for_ever)
+        await asyncio.sleep(0)
+
+    await asyncio.create_task(start())
+    [task] = [task for task in asyncio.all_tasks() if task.get_name() == "keys"]
+    await asyncio.sleep(0)
+    task.cancel()
+    await until(lambda: not house.health.live().is_ok)
+    assert task.done()
 
 
 async def test_a_supervised_task_that_ends_beyond_an_exception_asks_for_a_restart_of_the_process(house: House) -> None:
