@@ -13,20 +13,7 @@ import pytest
 from tests.trips.certificates import make_authority
 from tests.trips.running import get, request, running
 from tests.trips.servers import gateway_process
-from tests.trips.wire import OK, Cut, UpstreamWire, connected, eventually, upstream
-
-
-class Gate:
-    """An upstream that answers when it is told to."""
-
-    def __init__(self) -> None:
-        self.open = asyncio.Event()
-
-    async def script(self, wire: UpstreamWire) -> None:
-        while True:
-            await wire.request()
-            await self.open.wait()
-            await wire.send(OK)
+from tests.trips.wire import Cut, Gate, UpstreamWire, connected, eventually, upstream
 
 
 async def refuses_connections(port: int) -> None:

@@ -19,7 +19,7 @@ from tests.minting import NOW, SigningKey, access_claims, jwks, make_key
 from tests.trips.certificates import make_authority
 from tests.trips.reloading import WITHIN, reloading, replace, steadily, whole
 from tests.trips.running import KEY, get, request, token
-from tests.trips.wire import OK, Client, Cut, UpstreamWire, answering, ask, connected, eventually, upstream
+from tests.trips.wire import Client, Cut, Gate, UpstreamWire, answering, ask, connected, eventually, upstream
 
 ISSUER = {"type": "jwt", "issuer": "https://gw.example", "audiences": ["https://api.example"], "jwks_file": "keys.json"}
 ROUTE = {"id": "api", "match": {"path": "/api/**"}, "upstream": "app"}
@@ -30,19 +30,6 @@ OPEN = {"id": "open", "match": {"path": "/open/**"}, "upstream": "app", "access"
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files are looked at often."""
     monkeypatch.setattr("gateway.reload.LOOK_EVERY", 0.05)
-
-
-class Gate:
-    """An upstream that answers when it is told to."""
-
-    def __init__(self) -> None:
-        self.open = asyncio.Event()
-
-    async def script(self, wire: UpstreamWire) -> None:
-        while True:
-            await wire.request()
-            await self.open.wait()
-            await wire.send(OK)
 
 
 # --- routes and what they require

@@ -291,6 +291,19 @@ async def upstream(
         raise failed[0]
 
 
+class Gate:
+    """An upstream that answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+
+    async def script(self, wire: UpstreamWire) -> None:
+        while True:
+            await wire.request()
+            await self.open.wait()
+            await wire.send(OK)
+
+
 async def eventually(condition: Callable[[], object], within: float = PATIENCE) -> None:
     """Wait until a condition holds."""
     async with asyncio.timeout(within):
