@@ -8,7 +8,6 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from gateway.engine.exchange import ended, reached_limit
@@ -218,7 +217,7 @@ class Ending:
 
 def change(session: Session) -> Change:
     """Return the change of a record; `session` still has the version and the commit id with which it was loaded."""
-    return Change(replace(session, version=session.version + 1, commit_id=secrets.randbits(32)), session.edition)
+    return Change(session._replace(version=session.version + 1, commit_id=secrets.randbits(32)), session.edition)
 
 
 def over(session: Session) -> Revocation:

@@ -10,7 +10,6 @@ The laws, whatever the order of honest clients, lost answers, parallel tabs, thi
 * Nothing extends the absolute lifetime. Nothing that a stranger can send changes a record.
 """
 
-from dataclasses import replace
 from hashlib import blake2b
 
 from gateway.engine.outcomes import (
@@ -50,7 +49,9 @@ def exchange(session: Session, presented: Presented, now_ms: int, rules: Session
     healed = max(0, presented.generation - session.generation)
     if healed > rules.exchange.heal_limit:
         return NeverIssued()
-    return _judge(replace(session, generation=session.generation + healed), presented, now_ms, rules, healed)
+    if healed:
+        session = session._replace(generation=session.generation + healed)
+    return _judge(session, presented, now_ms, rules, healed)
 
 
 def is_usable(session: Session, generation: int, now_ms: int, rules: SessionRules) -> bool:
@@ -73,14 +74,14 @@ def reached_limit(session: Session, now_ms: int) -> str | None:
 
 def ended(session: Session, reason: EndReason, now_ms: int) -> Session:
     """Return the session as it is when it has ended. The first reason stays."""
-    return session if session.ended is not None else replace(session, ended=End(reason, now_ms))
+    return session if session.ended is not None else session._replace(ended=End(reason, now_ms))
 
 
 def acknowledged(session: Session, generation: int) -> Session | None:
     """Return the session as it is when an access token of this generation was seen in use; None if that is no news."""
     if session.generation != generation or session.acknowledged or session.ended is not None:
         return None
-    return replace(session, acknowledged=True)
+    return session._replace(acknowledged=True)
 
 
 def renewed(session: Session, generation: int, now_ms: int, rules: SessionRules) -> Session | None:
@@ -94,9 +95,9 @@ def renewed(session: Session, generation: int, now_ms: int, rules: SessionRules)
     if session.access_expires_at - now > rules.access.renew_below * session.access_lifetime:
         return session
     issued_at = max(now, session.access_issued_at)
-    used = replace(session, last_used_at=now, idle_expires_at=_idle_end(rules, now, session.idle_expires_at))
+    used = session._replace(last_used_at=now, idle_expires_at=_idle_end(rules, now, session.idle_expires_at))
     lifetime = min(access_lifetime(session.sid, issued_at, rules), used.expires_at - issued_at)
-    fresh = replace(used, access_issued_at=issued_at, access_lifetime=lifetime)
+    fresh = used._replace(access_issued_at=issued_at, access_lifetime=lifetime)
     return fresh if fresh.access_expires_at > session.access_expires_at else None
 
 
@@ -162,7 +163,7 @@ def _objection(
 def _repeat(session: Session, now_ms: int, rules: SessionRules) -> Repeated:
     age_ms = _age_ms(session, now_ms)
     is_recovery = not _is_within(age_ms, rules.exchange.concurrency_window)
-    fresh = replace(session, access_issued_at=max(now_ms // 1000, session.access_issued_at))
+    fresh = session._replace(access_issued_at=max(now_ms // 1000, session.access_issued_at))
     if not _has_time_left(session, now_ms) and fresh.access_expires_at > session.access_expires_at:
         return Repeated(fresh, age_ms, is_recovery, is_changed=True)
     return Repeated(session, age_ms, is_recovery, is_changed=False)
@@ -197,8 +198,7 @@ def _rotated(session: Session, presented: Presented, now_ms: int, rules: Session
     now = now_ms // 1000
     issued_at = max(now, session.access_issued_at)
     lifetime = access_lifetime(session.sid, issued_at, rules)
-    return replace(
-        session,
+    return session._replace(
         generation=session.generation + rules.refresh.rotate,
         rotated_at_ms=now_ms,
         access_issued_at=issued_at,

@@ -14,7 +14,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from gateway.engine.headers import CLIENT_ADDRESSES
 from gateway.model.errors import Refusal
-from gateway.model.host import Host, read_host
+from gateway.model.host import read_host
 from gateway.model.request import InboundRequest, Peer
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~+/=:-]{1,128}")
@@ -43,12 +43,12 @@ class Forwarding:
         self._trusts_unix = "unix" in trusted
         self._request_id_name = request_id_header.encode()
         self._request_id_key = self._request_id_name.lower()
-        self._own_lines: dict[tuple[str, bool, Host | None], bytes] = {}
-        """Memo of the lines for clients that come often."""
+        self._own_lines: dict[tuple[str, bool, bytes], bytes] = {}
+        """Memo of the lines for clients that come often: their address, whether they use TLS, and the host."""
 
     def peer(self, address: str) -> Peer:
         """Return the peer at an address, which is "unix" on a Unix socket."""
-        return Peer(address, self._trusts(address))
+        return Peer(address, is_trusted_proxy=self._trusts(address))
 
     def _trusts(self, address: str) -> bool:
         if address == "unix":
@@ -85,7 +85,7 @@ class Forwarding:
         """Return the forwarding header lines that the upstream gets."""
         if request.peer.is_trusted_proxy:
             return self._from_proxy(request, request_id)
-        key = (request.peer.address, request.secure, request.host)
+        key = (request.peer.address, request.secure, _own_host(request))
         own = self._own_lines.get(key)
         if own is None:
             own = _own_lines(request) + self._request_id_name + b": "
@@ -138,7 +138,8 @@ def _line(name: bytes, value: bytes) -> bytes:
 
 
 def _own_host(request: InboundRequest) -> bytes:
-    return b"" if request.host is None else request.host.text
+    host = request.host
+    return b"" if host is None else host.text
 
 
 def _forwarded_host(request: InboundRequest) -> bytes:

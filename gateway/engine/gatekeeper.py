@@ -31,6 +31,8 @@ from gateway.model.errors import (
     Unavailable,
     UnknownIssuer,
 )
+from gateway.model.host import Host
+from gateway.model.memo import Memo
 from gateway.model.principal import HeaderBlock, Principal
 from gateway.model.request import InboundRequest
 from gateway.state.revocations import RevocationView
@@ -38,6 +40,7 @@ from gateway.state.revocations import RevocationView
 Verdict = Allow[Route] | Deny[Route] | Answer[Route]
 Decision = Verdict | Pending
 
+_NEVER_SERVED = frozenset({"CONNECT", "TRACE"})
 _ROUNDS = 3
 """How often a request may wait for something to be fetched."""
 UNDECIDED = "still undecided after several fetches"
@@ -70,8 +73,9 @@ class Gatekeeper:
         self._principal_type_header = principal_type_header
         self._degraded_line = f"{degraded_header}: 1\r\n".encode("ascii")
         self.revocations = revocations
-        self._inline = inline
+        self._inline_tokens = inline
         self._limits = limits
+        self._hosts: Memo[Host] = Memo()
 
     def decide(self, request: InboundRequest) -> Decision:
         """Return what shall become of a request. Never raises a refusal."""
@@ -96,13 +100,25 @@ class Gatekeeper:
 
     def locate(self, request: InboundRequest) -> tuple[str, Target]:
         """Return the canonical host name and target. Raises InvalidRequest."""
-        refuse_misused_connection(request)
-        if request.method in ("CONNECT", "TRACE"):
+        if request.has(b"connection"):
+            refuse_misused_connection(request)
+        if request.method in _NEVER_SERVED:
             raise AmbiguousTarget(f"{request.method} is not served")
-        host = request.host
+        host = self._host(request)
         if host is None and request.version != "1.0":
             raise AmbiguousHost("no Host header")
         return ("" if host is None else host.name), read_target(request.target, host)
+
+    def _host(self, request: InboundRequest) -> Host | None:
+        value = request.one(b"host")
+        if value is None:
+            return None
+        known = self._hosts.known.get(value)
+        if known is not None:
+            request.remember_host(known)
+        elif (known := request.host) is not None:
+            self._hosts.remember(value, known)
+        return known
 
     def match(self, request: InboundRequest, host: str, target: Target) -> Route:
         """Return the route of a request; for a CORS preflight, that of the request it asks for.
@@ -128,7 +144,7 @@ class Gatekeeper:
 
     def _judge(self, request: InboundRequest, route: Route, target: Target) -> Decision:
         refuse_encoded_slash(route, target)
-        forwarded = route.rewritten(target.path).encode() + target.query
+        forwarded = route.forwarded(target)
         passes_without_token = route.access == "public"
         if route.cors is not None and request.method == "OPTIONS" and is_preflight(request):
             headers = route.cors.preflight(request)
@@ -155,8 +171,8 @@ class Gatekeeper:
 
     def _caller(self, request: InboundRequest, route: Route, token: str, now: float) -> Principal | Pending:
         """Return whom the request's token proves; of a refresh token that the route takes, the new access token."""
-        if route.refresh_inline and self._inline is not None and self._inline.takes(request, token):
-            exchanged = self._inline.exchange(request, token)
+        if route.refresh_inline and self._inline_tokens is not None and self._inline_tokens.takes(request, token):
+            exchanged = self._inline_tokens.exchange(request, token)
             return exchanged if isinstance(exchanged, Pending) else self._authenticate_new(route, exchanged, now)
         return self.authenticate(route, token, now)
 
@@ -169,8 +185,8 @@ class Gatekeeper:
             policy.check(principal, now)
         if route.caller_limits and self._limits is not None:
             self._limits.count_caller(request, route, principal)
-        if route.renew_below and self._inline is not None:
-            pending = self._inline.renewal(route, request, principal, now)
+        if route.renew_below and self._inline_tokens is not None:
+            pending = self._inline_tokens.renewal(route, request, principal, now)
             if pending is not None:
                 return pending
         identity = self.identity(route, principal, now)
@@ -221,7 +237,7 @@ class Gatekeeper:
         if token is None:
             refuse_anonymous(route)
             return None
-        if route.refresh_inline and self._inline is not None and self._inline.takes(request, token):
+        if route.refresh_inline and self._inline_tokens is not None and self._inline_tokens.takes(request, token):
             if request.issued is None:
                 return None
             token = request.issued.access_token

@@ -122,12 +122,13 @@ class HeaderContract:
 
     def lines(self, request: InboundRequest, route: Route) -> list[bytes]:
         """Return the client's header lines that the upstream gets, each with its CRLF."""
-        memo = self._memo
-        listed = request.connection_options
-        headers = [each for each in request.headers if each[0].lower() not in listed] if listed else request.headers
-        lines = []
+        known = self._memo.known
+        headers = request.headers
+        if listed := request.connection_options:
+            headers = [each for each in headers if each[0].lower() not in listed]
+        lines: list[bytes] = []
         for name, value in headers:
-            prefix = memo.get(name)
+            prefix = known.get(name)
             if prefix is None:
                 prefix = self._classify(name)
             if prefix[-1:] == b" ":
@@ -154,6 +155,8 @@ class HeaderContract:
     def _special(self, kind: bytes, value: bytes, request: InboundRequest, route: Route) -> bytes | None:
         if route.is_own:
             return value
+        if kind == _AUTHORIZATION and route.access != "public" and not route.forward_token:
+            return None
         if kind == _AUTHORIZATION and not _BEARER.match(value):
             return value if route.access == "public" else None
         if route.forward_token and route.access == "public":
@@ -170,11 +173,11 @@ class HeaderContract:
 
     def _without(self, hidden: frozenset[bytes], checked: frozenset[bytes], value: bytes) -> bytes | None:
         """Return a `Cookie` value without the cookies that are hidden, unless checked; None if nothing is left."""
-        memo = self._cookie_memo
+        known = self._cookie_memo.known
         kept = []
         for each in value.split(b";"):
             pair = each.strip(b" \t")
-            spelling = memo.get(pair.partition(b"=")[0])
+            spelling = known.get(pair.partition(b"=")[0])
             if spelling in hidden and not checked:
                 continue
             is_usual = spelling and spelling not in hidden and b"," not in pair and b" " not in pair
@@ -190,7 +193,7 @@ class HeaderContract:
         return all(self._spelled(name) not in hidden for name in names)
 
     def _spelled(self, name: bytes) -> bytes:
-        spelling = self._cookie_memo.get(name)
+        spelling = self._cookie_memo.known.get(name)
         return self._cookie_memo.remember(name, cookie_spelled(name)) if spelling is None else spelling
 
 

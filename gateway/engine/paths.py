@@ -12,7 +12,7 @@ what it would read is reported too, so that no other rules apply to it.
 
 import re
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final
 
 from gateway.model.errors import AmbiguousHost, AmbiguousTarget
 from gateway.model.host import Host, read_host
@@ -34,16 +34,27 @@ _MAY_NAME_TOKEN = re.compile(rb"token|%", re.IGNORECASE)
 _ABSOLUTE = re.compile(rb"(?:http|https)://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 
 
-class Target(NamedTuple):
+class Target:
     """A canonical path, the query without tokens (with its `?`, or empty), and whether the path has `%2F` or `%5C`.
 
     `misreadings` are the paths that it is for servers that decode before they look for `/`, `?` and `#`.
     """
 
-    path: str
-    query: bytes
-    has_encoded_slash: bool
-    misreadings: tuple[str, ...] = ()
+    def __init__(
+        self, path: bytes, query: bytes = b"", *, has_encoded_slash: bool = False, misreadings: tuple[str, ...] = ()
+    ) -> None:
+        self.path: Final = path.decode()
+        self.query: Final = query
+        self.has_encoded_slash: Final = has_encoded_slash
+        self.misreadings: Final = misreadings
+        self.text: Final = path + query if query else path
+        """Both, as they are forwarded unless a route rewrites the path."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Target) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
 
 
 def read_target(raw: bytes, host: Host | None) -> Target:
@@ -51,15 +62,19 @@ def read_target(raw: bytes, host: Host | None) -> Target:
     if not raw.startswith(b"/"):
         raw = _from_absolute_form(raw, host)
     if _CLEAN_PATH.fullmatch(raw):
-        return Target(raw.decode(), b"", False)
+        return Target(raw)
     path, mark, query = raw.partition(b"?")
     if not _QUERY.fullmatch(query):
         raise AmbiguousTarget("the query holds a character that must be percent-encoded")
     if _CLEAN_PATH.fullmatch(path):
-        return Target(path.decode(), without_token(mark + query), False)
+        return Target(path, without_token(mark + query))
     canonical = canonical_path(path)
-    has_encoded_slash = _ENCODED_SLASH.search(canonical) is not None
-    return Target(canonical, without_token(mark + query), has_encoded_slash, _misreadings(canonical))
+    return Target(
+        canonical.encode(),
+        without_token(mark + query),
+        has_encoded_slash=_ENCODED_SLASH.search(canonical) is not None,
+        misreadings=_misreadings(canonical),
+    )
 
 
 def _misreadings(path: str) -> tuple[str, ...]:
@@ -146,7 +161,7 @@ def _parameter_name(parameter: bytes) -> bytes:
 # --- patterns of routes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PathPattern:
     """Segments to match, None for a parameter; `rest`: and everything below."""
 

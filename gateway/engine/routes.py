@@ -11,7 +11,7 @@ from math import inf
 from typing import Literal
 
 from gateway.engine.cors import CorsPolicy
-from gateway.engine.paths import PathPattern
+from gateway.engine.paths import PathPattern, Target
 from gateway.mechanisms.base import Authenticator, Mutator, Policy, TokenSource
 from gateway.state.rate_limit import RateLimit
 
@@ -19,7 +19,7 @@ Access = Literal["protected", "optional", "public"]
 WhenStale = Literal["closed", "open", "hybrid"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Route:
     """One compiled route. `inject_key` is the same for routes with the same `inject` list, now and after a reload.
 
@@ -69,12 +69,12 @@ class Route:
         mine = (self.access, self.authenticators, self.policies, self.max_staleness, self.when_stale)
         return mine != (other.access, other.authenticators, other.policies, other.max_staleness, other.when_stale)
 
-    def rewritten(self, path: str) -> str:
-        """Return the path as the upstream shall see it."""
+    def forwarded(self, target: Target) -> bytes:
+        """Return path and query as the upstream shall see them."""
         if self.rewrite is None:
-            return path
+            return target.text
         prefix, replacement = self.rewrite
-        return (replacement + path.removeprefix(prefix)) or "/"
+        return ((replacement + target.path.removeprefix(prefix)) or "/").encode() + target.query
 
 
 class IndistinguishableRoutes(Exception):
@@ -86,7 +86,7 @@ class IndistinguishableRoutes(Exception):
         self.second = second
 
 
-@dataclass(slots=True)
+@dataclass
 class _Methods:
     by_name: dict[str, Route] = field(default_factory=dict)
     any: Route | None = None
@@ -108,7 +108,7 @@ class _Methods:
         return route or self.any
 
 
-@dataclass(slots=True)
+@dataclass
 class _Node:
     literals: dict[str, "_Node"] = field(default_factory=dict)
     parameter: "_Node | None" = None

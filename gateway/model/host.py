@@ -2,7 +2,7 @@
 
 import re
 from ipaddress import IPv6Address, ip_address
-from typing import NamedTuple
+from typing import Final
 
 from gateway.model.errors import AmbiguousHost
 
@@ -11,16 +11,25 @@ _LONGEST = 253
 """RFC 1035 §2.3.4."""
 
 
-class Host(NamedTuple):
-    """`port` is as it was sent, or None. Routes match the name; the port takes no part."""
+class Host:
+    """`port` is as it was sent, or None. Routes match the name; the port takes no part.
 
-    name: str
-    port: int | None = None
+    `text` is the host as it stands in a header.
+    """
 
-    @property
-    def text(self) -> bytes:
-        """The host as it stands in a header."""
-        return self.name.encode() if self.port is None else b"%b:%d" % (self.name.encode(), self.port)
+    def __init__(self, name: str, port: int | None = None) -> None:
+        self.name: Final = name
+        self.port: Final = port
+        self.text: Final = name.encode() if port is None else b"%b:%d" % (name.encode(), port)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Host) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __repr__(self) -> str:
+        return f"Host({self})"
 
     def __str__(self) -> str:
         return self.text.decode()

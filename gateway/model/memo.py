@@ -1,6 +1,6 @@
-"""What was worked out for header names, remembered within bounds."""
+"""What was worked out for names that clients send, remembered within bounds."""
 
-from typing import TypeVar
+from typing import Final, Generic, TypeVar
 
 V = TypeVar("V")
 
@@ -8,17 +8,20 @@ _NAMES = 4096
 _LONGEST = 64
 
 
-class Memo(dict[bytes, V]):
-    """Header name as it was sent → what becomes of it.
+class Memo(Generic[V]):
+    """Name as it was sent → what becomes of it, in `known`.
 
     Clients choose the names: a long one is not remembered, and a full memo begins anew, so that made-up names neither
     fill the memory nor keep honest ones out.
     """
 
+    def __init__(self) -> None:
+        self.known: Final[dict[bytes, V]] = {}
+
     def remember(self, name: bytes, value: V) -> V:
         """Return the value, remembered if the name is worth it."""
         if len(name) <= _LONGEST:
-            if len(self) >= _NAMES:
-                self.clear()
-            self[name] = value
+            if len(self.known) >= _NAMES:
+                self.known.clear()
+            self.known[name] = value
         return value

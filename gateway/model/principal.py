@@ -13,7 +13,7 @@ ClaimPath = tuple[str, ...]
 PrincipalType = Literal["user", "client"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Principal:
     """Who is calling, as one authenticator proved it. True on every route; says nothing about permission.
 
@@ -44,7 +44,7 @@ class Principal:
     """Memo: the version of the revocations by which the principal was last found good."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class HeaderBlock:
     """Headers ready for the wire (`Name: value\\r\\n` lines), good until `usable_until` (Unix seconds)."""
 

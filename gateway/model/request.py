@@ -1,6 +1,6 @@
 """What the caller sends, without its body."""
 
-from dataclasses import dataclass
+from typing import Final
 
 from gateway.model.errors import AmbiguousHeader, Refusal
 from gateway.model.host import Host, read_host
@@ -14,12 +14,12 @@ _NO_OPTIONS: frozenset[bytes] = frozenset()
 _USUAL_OPTIONS = frozenset({b"keep-alive", b"close", b"upgrade"})
 
 
-@dataclass(frozen=True, slots=True)
 class Peer:
     """The other end of the connection. `address` is an IP address, or "unix" on a Unix socket."""
 
-    address: str
-    is_trusted_proxy: bool = False
+    def __init__(self, address: str, *, is_trusted_proxy: bool = False) -> None:
+        self.address: Final = address
+        self.is_trusted_proxy: Final = is_trusted_proxy
 
 
 class InboundRequest:
@@ -61,6 +61,10 @@ class InboundRequest:
         self._values = {name.lower(): value for name, value in headers}
         self._repeated = _repeated(headers) if len(self._values) < len(headers) else {}
 
+    def has(self, name: bytes) -> bool:
+        """Say whether a header was sent."""
+        return name in self._values
+
     def one(self, name: bytes) -> bytes | None:
         """Return the value of a header that may come once. Raises AmbiguousHeader if it came more often."""
         if self._repeated and name in self._repeated:
@@ -83,6 +87,8 @@ class InboundRequest:
         """The options of `Connection`, in lower case, without those that are usual (RFC 9110 §7.6.1)."""
         if b"connection" not in self._values:
             return _NO_OPTIONS
+        if self._values[b"connection"].lower() in _USUAL_OPTIONS and not self._repeated:
+            return _NO_OPTIONS
         return frozenset(option.lower() for option in self.listed(b"connection")) - _USUAL_OPTIONS
 
     @property
@@ -91,6 +97,10 @@ class InboundRequest:
         if self._host is None and (value := self.one(b"host")) is not None:
             self._host = read_host(value)
         return self._host
+
+    def remember_host(self, host: Host) -> None:
+        """Take what the value of `Host` is known to mean, instead of reading it anew."""
+        self._host = host
 
     @property
     def upgrade(self) -> bytes | None:

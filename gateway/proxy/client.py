@@ -12,7 +12,7 @@ from fcntl import ioctl
 from math import inf
 from termios import FIONREAD
 from time import monotonic
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from gateway.config.compile import Snapshot
 from gateway.model.errors import ClientGone, ConnectionLimit, ShuttingDown, SlowReader, SlowRequest
@@ -22,30 +22,30 @@ from gateway.proxy.doors import Door
 from gateway.proxy.pace import Pace, acknowledged
 from gateway.proxy.plane import DataPlane
 from gateway.proxy.reading import RequestReader
-from gateway.proxy.relay import Relay
+from gateway.proxy.relay import DISCARDED_BYTES, Relay
 from gateway.proxy.tunnel import Tunnel
 
 if TYPE_CHECKING:
     from gateway.proxy.tls_entrance import Handshake
 
-_HALF_CLOSED_PATIENCE = 0.5
+_HALF_CLOSED_PATIENCE: Final = 0.5
 """Seconds that a client which has closed its side may stay silent before it counts as gone."""
-_QUIET = 1.0
+_QUIET: Final = 1.0
 """Seconds that a connection without request stays open when the process stops: its client may be about to send one."""
-_LINGER = 2.0
+_LINGER: Final = 2.0
 """Seconds to read on after a final answer, so that it is not lost in a reset (RFC 9112 §9.6)."""
-_LOOK = 0.5
+_LOOK: Final = 0.5
 """Seconds between two looks whether a client is still there, and fast enough."""
-_HOLDS_OF_A_RELAY = frozenset({"deciding", "connecting", "upstream"})
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+_HOLDS_OF_A_RELAY: Final = frozenset({"deciding", "connecting", "upstream"})
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 """`SO_LINGER` of no time."""
-_CLOSE_WAIT, _CLOSED = 8, 7
+_CLOSE_WAIT: Final = 8
+_CLOSED: Final = 7
 """States of a TCP connection in Linux's `TCP_INFO`."""
 
 
-class ClientConnection(asyncio.Protocol):
-    DISCARDED_BYTES = 64 * 1024
-    """How much of a refused request's body is read and thrown away to keep the connection."""
+class ClientConnection:
+    """An asyncio.Protocol in all but name: a class compiled by mypyc has no base that is not."""
 
     handshake: "Handshake | None" = None
     """What holds a place for this, until it is made."""
@@ -82,7 +82,7 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
-        name = self.transport.get_extra_info("peername")
+        name: object = self.transport.get_extra_info("peername")
         peer: Peer = self.plane.snapshot.forwarding.peer(name[0] if isinstance(name, tuple) and name else "unix")
         self.reader = RequestReader(self, peer, secure=self._secure)
         self.deadline = monotonic() + self.plane.timeouts.open
@@ -143,14 +143,16 @@ class ClientConnection(asyncio.Protocol):
 
     def rearm(self) -> None:
         """Set the deadline that fits what the connection waits for."""
-        timeouts, now = self.plane.timeouts, monotonic()
         reader = self.reader
+        is_watched = self._is_half_closed or self._is_blocked or self.holds or reader.unfinished is not None
+        if self.relay is not None and not is_watched:
+            self.deadline = inf
+            return
+        timeouts, now = self.plane.timeouts, monotonic()
         if self._is_half_closed:
             self.deadline = now + _HALF_CLOSED_PATIENCE
-        elif self._is_blocked or self.holds or reader.unfinished is not None:
+        elif is_watched:
             self.deadline = now + _LOOK
-        elif self.relay is not None:
-            self.deadline = inf
         elif reader.head_bytes:
             self.deadline = reader.head_ends_at = reader.head_ends_at or now + timeouts.head
         else:
@@ -436,7 +438,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _discard(self, size: int) -> None:
         self._discarded += size
-        if self._discarded > 16 * self.DISCARDED_BYTES:
+        if self._discarded > 16 * DISCARDED_BYTES:
             self._cut(Cut.SLOW_REST)
 
     # --- another Snapshot is in force

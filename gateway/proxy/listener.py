@@ -8,7 +8,7 @@ import socket
 import stat
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from gateway.config.schema import Listener
 from gateway.model.upstream import Address
@@ -175,8 +175,8 @@ class _Entrance:
         if listener.tls is not None:
             self._tls = TlsEntrance(plane, self._door, lambda: plane.snapshot.listener_tls[listener.address].context)
 
-    def _connection(self) -> ClientConnection:
-        return ClientConnection(self._plane, secure=False, door=self._door)
+    def _connection(self) -> asyncio.Protocol:
+        return cast(asyncio.Protocol, ClientConnection(self._plane, secure=False, door=self._door))
 
     async def open(self) -> None:
         """Take connections."""

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from email.utils import formatdate
-from itertools import chain, count
+from itertools import chain
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,10 +11,10 @@ from gateway.config.compile import Snapshot
 from gateway.config.compile_upstreams import UpstreamSpec
 from gateway.model.clock import Clock
 from gateway.model.notice import Notice
+from gateway.proxy.answer_heads import AnswerHeads
 from gateway.proxy.cuts import Cuts
 from gateway.proxy.deadlines import Deadlines
 from gateway.proxy.doors import Hall, affordable
-from gateway.proxy.heads import AnswerHeads
 from gateway.proxy.pool import UpstreamPool
 from gateway.proxy.rejudging import judge_connection
 from gateway.proxy.sweep import Sweep
@@ -60,8 +60,8 @@ class DataPlane:
         self._judging: set[asyncio.Task[None]] = set()
         self._recorder = recorder
         self._notice = notice
-        self._request_id_prefix = os.urandom(6).hex()
-        self._request_ids = count()
+        self._request_id_prefix = os.urandom(6).hex() + "-"
+        self._requests = 0
         self._date_second = 0
         self._date = b""
         self.swap(snapshot)
@@ -143,7 +143,8 @@ class DataPlane:
 
     def fresh_request_id(self) -> str:
         """Return an id that no other request of any process has."""
-        return f"{self._request_id_prefix}-{next(self._request_ids):x}"
+        self._requests += 1
+        return self._request_id_prefix + hex(self._requests)[2:]
 
     @property
     def tunnels(self) -> int:

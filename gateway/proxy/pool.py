@@ -3,6 +3,7 @@
 import asyncio
 from math import inf
 from time import monotonic
+from typing import TYPE_CHECKING, cast
 
 from gateway.config.compile_upstreams import UpstreamSpec
 from gateway.model.errors import (
@@ -21,7 +22,10 @@ from gateway.proxy.health import HealthChecks
 from gateway.proxy.probe import Probe
 from gateway.proxy.targets import PooledTarget, Targets
 from gateway.proxy.trouble import Trouble
-from gateway.proxy.upstream import Borrower, UpstreamConnection
+from gateway.proxy.upstream import UpstreamConnection
+
+if TYPE_CHECKING:
+    from gateway.proxy.relay import Relay
 
 
 class UpstreamPool:
@@ -42,12 +46,12 @@ class UpstreamPool:
         self.checks = self._health_checks()
         self._requests = 0
         self._has_gates = spec.requests is not None or spec.breaker is not None
-        self._waiting: dict[Borrower, float] = {}
-        self._tasks: dict[Borrower, asyncio.Task[None]] = {}
+        self._waiting: dict[Relay, float] = {}
+        self._tasks: dict[Relay, asyncio.Task[None]] = {}
         self._is_closed = False
         deadlines.watch(self)
 
-    def take(self, relay: Borrower) -> UpstreamConnection | None:
+    def take(self, relay: "Relay") -> UpstreamConnection | None:
         """Lend a connection at once, or return None and call `upstream_ready` or `upstream_failed` later.
 
         Raises UpstreamSaturated when the queue is full, CircuitOpen or NoHealthyTarget.
@@ -64,7 +68,7 @@ class UpstreamPool:
         self._open_or_wait(relay, target)
         return None
 
-    def take_again(self, relay: Borrower, failed: UpstreamConnection) -> None:
+    def take_again(self, relay: "Relay", failed: UpstreamConnection) -> None:
         """Lend a fresh connection later, like `take`, in place of one that failed."""
         if failed.served:
             self.retries["stale"] += 1
@@ -86,7 +90,7 @@ class UpstreamPool:
             return False
         return self.budget.take(self._requests, monotonic())
 
-    def give_up(self, relay: Borrower) -> None:
+    def give_up(self, relay: "Relay") -> None:
         """Forget a relay that waits for a connection."""
         self._waiting.pop(relay, None)
         if (task := self._tasks.pop(relay, None)) is not None:
@@ -113,7 +117,7 @@ class UpstreamPool:
             target.idle.remove(connection)
         self._serve_waiting()
 
-    def lost(self, connection: UpstreamConnection, relay: Borrower, error: Refusal) -> None:
+    def lost(self, connection: UpstreamConnection, relay: "Relay", error: Refusal) -> None:
         """A connection failed before it gave its relay an answer, by the target's fault."""
         if isinstance(error, UpstreamFailed | UpstreamTimeout):
             self.trouble.failed(connection.target, error, relay.sent_at)
@@ -121,7 +125,7 @@ class UpstreamPool:
             if not connection.may_be_replaced:
                 self.trouble.request_failed(error, relay.sent_at)
 
-    def not_replaced(self, connection: UpstreamConnection, relay: Borrower, error: Refusal) -> None:
+    def not_replaced(self, connection: UpstreamConnection, relay: "Relay", error: Refusal) -> None:
         """A relay gives up after its connection failed: no other target is asked."""
         if connection.may_be_replaced:
             self.trouble.request_failed(error, relay.sent_at)
@@ -165,7 +169,7 @@ class UpstreamPool:
             raise UpstreamSaturated(f"{self.spec.name}: {most} requests are under way already")
         self.trouble.admit()
 
-    def _open_or_wait(self, relay: Borrower, target: PooledTarget) -> None:
+    def _open_or_wait(self, relay: "Relay", target: PooledTarget) -> None:
         if target.busy < self.spec.connections:
             self._connect(relay, target)
         elif len(self._waiting) < self.spec.queue:
@@ -197,14 +201,15 @@ class UpstreamPool:
         while self._waiting and (target := self.targets.with_a_place()) is not None:
             self._connect(self._first_waiting(), target)
 
-    def _first_waiting(self) -> Borrower:
+    def _first_waiting(self) -> "Relay":
         relay = next(iter(self._waiting))
         del self._waiting[relay]
         return relay
 
-    def _connect(self, relay: Borrower, target: PooledTarget) -> None:
+    def _connect(self, relay: "Relay", target: PooledTarget) -> None:
         place = self._place(target)
-        task = self._tasks[relay] = self.loop.create_task(self._connect_for(relay, place))
+        task = self.loop.create_task(self._connect_for(relay, place))
+        self._tasks[relay] = task
         task.add_done_callback(lambda done: self.gone(place) if done.cancelled() else None)  # it may never have begun
 
     def _place(self, target: PooledTarget) -> UpstreamConnection:
@@ -217,7 +222,7 @@ class UpstreamPool:
             spare.abort()
         return place
 
-    async def _connect_for(self, relay: Borrower, place: UpstreamConnection) -> None:
+    async def _connect_for(self, relay: "Relay", place: UpstreamConnection) -> None:
         asked_at = monotonic()
         try:
             connection = await self._open_any(place)
@@ -252,7 +257,7 @@ class UpstreamPool:
     async def _open(self, place: UpstreamConnection) -> UpstreamConnection:
         asked_at = monotonic()
         try:
-            await self.connector.connect(lambda: place, place.target.address)
+            await self.connector.connect(lambda: cast(asyncio.Protocol, place), place.target.address)
         except BaseException as error:
             if isinstance(error, UpstreamTimeout | UpstreamFailed) and is_fault_of_target(error):
                 self.trouble.failed(place.target, error, asked_at)

@@ -6,7 +6,7 @@ here. Bytes that came too early wait, and the connection is held meanwhile.
 
 import asyncio
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import httptools
 
@@ -18,17 +18,17 @@ from gateway.model.errors import (
     UnsupportedVersion,
 )
 from gateway.model.request import Header, InboundRequest, Peer
-from gateway.proxy.heads import Framing, request_framing
+from gateway.proxy.heads import request_framing
 from gateway.proxy.relay import Relay
 
 if TYPE_CHECKING:
     from gateway.proxy.client import ClientConnection
 
-_PIECE = 8 * 1024
+_PIECE: Final = 8 * 1024
 """Bytes parsed in one go, so that one client's row of small requests neither stops the others nor piles up here."""
-_SEGMENTS = 1024
+_SEGMENTS: Final = 1024
 """In so many pieces a head may arrive: each costs more than its bytes."""
-_EARLY_ONLY = frozenset({"early"})
+_EARLY_ONLY: Final = frozenset({"early"})
 
 
 class RequestReader:
@@ -56,19 +56,19 @@ class RequestReader:
 
     def parse(self, data: bytes) -> None:
         """Parse a piece; the rest when other connections have had their turn, and nothing holds any more."""
-        if len(data) > (size := self._piece()):
-            self.postpone(data[size:])
-            data = data[:size]
-        if self.head_bytes == 0 and self.unfinished is None:
-            self._begin_head()
-        self._segment_bytes = len(data)
-        self.head_bytes += len(data)
+        size = len(data)
+        if size > _PIECE and size > (most := self._piece()):
+            self.postpone(data[most:])
+            data, size = data[:most], most
+        begins = self.head_bytes == 0 and self.unfinished is None
+        self._segment_bytes = size
+        self.head_bytes += size
         if not self._feed(data) or self._client.is_closing:
             return
         if self.unfinished is not None:
             self.unfinished.body_pauses()
         if self.head_bytes or self._in_head:
-            self._check_beginning()
+            self._check_beginning(begins=begins)
 
     def _begin_head(self) -> None:
         client = self._client
@@ -78,11 +78,13 @@ class RequestReader:
         else:
             self.head_ends_at = 0.0
 
-    def _check_beginning(self) -> None:
+    def _check_beginning(self, *, begins: bool) -> None:
         """Look at what is incomplete: a head, the size of a chunk, trailers."""
         most = self._client.plane.limits.header_bytes
         if self.head_bytes == 0:  # it began behind the end of another request
             self.head_bytes = 1
+            begins = True
+        if begins:
             self._begin_head()
         if self.unfinished is None:
             self._segments += 1
@@ -93,7 +95,7 @@ class RequestReader:
 
     def _piece(self) -> int:
         unfinished = self.unfinished
-        if unfinished is None or unfinished.framing is not Framing.LENGTH:
+        if unfinished is None or unfinished.framing != "length":
             return _PIECE
         return max(_PIECE, unfinished.length - unfinished.request_bytes)
 
@@ -167,7 +169,7 @@ class RequestReader:
         self._in_head = False
         client.hold("closing")
         nothing = InboundRequest("", b"", [], self.peer, secure=self._secure)
-        client.enqueue(Relay(client, nothing, Framing.NONE, 0, keeps_alive=False, error=error))
+        client.enqueue(Relay(client, nothing, "none", 0, keeps_alive=False, error=error))
 
     def _after_upgrade(self, rest: bytes) -> None:
         """llhttp stops at an upgrade. A body goes on in a new parser; other bytes wait for their owner."""
@@ -181,9 +183,7 @@ class RequestReader:
     def _continue_body(self, relay: Relay) -> None:
         """Tell the new parser how the body is framed whose head another parser has read."""
         self._is_muted = True
-        mark = (
-            b"Transfer-Encoding: chunked" if relay.framing is Framing.CHUNKED else b"Content-Length: %d" % relay.length
-        )
+        mark = b"Transfer-Encoding: chunked" if relay.framing == "chunked" else b"Content-Length: %d" % relay.length
         self._parser.feed_data(b"POST / HTTP/1.1\r\nHost: gateway\r\n" + mark + b"\r\n\r\n")
         self._is_muted = False
 
@@ -215,26 +215,20 @@ class RequestReader:
         client = self._client
         if self._is_muted or client.is_closing:
             return
-        self._check_head()
-        self.head_bytes = 0
         parser = self._parser
-        request = InboundRequest(
-            parser.get_method().decode("ascii"),
-            self._target,
-            self._headers,
-            self.peer,
-            secure=self._secure,
-            version=parser.get_http_version(),
-        )
+        version = parser.get_http_version()
+        self._check_head(version)
+        self.head_bytes = 0
+        method = parser.get_method().decode("ascii")
+        request = InboundRequest(method, self._target, self._headers, self.peer, secure=self._secure, version=version)
         framing, length = request_framing(request)
         relay = Relay(client, request, framing, length, keeps_alive=parser.should_keep_alive())
-        if framing is not Framing.NONE:
+        if framing != "none":
             self.unfinished = relay
         client.enqueue(relay)
 
-    def _check_head(self) -> None:
-        version = self._parser.get_http_version()
-        if version not in ("1.1", "1.0"):
+    def _check_head(self, version: str) -> None:
+        if version != "1.1" and version != "1.0":
             raise UnsupportedVersion(f"HTTP/{version}")
         headers, limits = self._headers, self._client.plane.limits
         if len(headers) > limits.headers:

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, ParamSpec, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from gateway.config.compile import Snapshot
 from gateway.engine.gatekeeper import Decision
@@ -25,8 +25,8 @@ from gateway.model.errors import (
 from gateway.model.faces import face
 from gateway.model.principal import Principal
 from gateway.model.request import Header, InboundRequest
+from gateway.proxy.answer_heads import AnswerHead
 from gateway.proxy.heads import (
-    AnswerHead,
     Framing,
     as_lines,
     expects_continue,
@@ -44,16 +44,16 @@ from gateway.proxy.upstream import UpstreamConnection
 if TYPE_CHECKING:
     from gateway.proxy.client import ClientConnection
 
-P = ParamSpec("P")
-
-_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+DISCARDED_BYTES: Final = 64 * 1024
+"""How much of a refused request's body is read and thrown away to keep the connection."""
+_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """RFC 9110 §9.2.2."""
-_LAST_CHUNK = b"0\r\n\r\n"
-_MANY = 64
+_LAST_CHUNK: Final = b"0\r\n\r\n"
+_MANY: Final = 64
 """Pieces of a body that may wait by themselves: each takes more memory than its bytes."""
-_STREAMS = (b"text/event-stream", b"multipart/x-mixed-replace")
+_STREAMS: Final = (b"text/event-stream", b"multipart/x-mixed-replace")
 """Media types of answers that go on until a side closes."""
-_UNBOUNDED = (Framing.CHUNKED, Framing.CLOSE)
+_UNBOUNDED: Final = ("chunked", "close")
 
 
 class Relay:
@@ -81,7 +81,7 @@ class Relay:
     upgrade: bytes | None = None
     """The protocol that the request asks for and the route allows."""
 
-    _answer_framing = Framing.NONE
+    _answer_framing = "none"
     _answer_closes = False
     _endless: Sequence[Header] = ()
     """The headers of an answer without announced length."""
@@ -113,7 +113,7 @@ class Relay:
         self.keeps_alive = keeps_alive
         self.error = error
         self.is_head = request.method == "HEAD"
-        self.request_complete = framing is Framing.NONE and error is None
+        self.request_complete = framing == "none" and error is None
         self._chunks: list[bytes] = []
 
     # --- the beginning: decide, then refuse or forward
@@ -121,24 +121,25 @@ class Relay:
     def begin(self) -> None:
         """Decide and act. Called when all earlier requests of the connection are answered."""
         self.began = True
-        plane = self._client.plane
-        self._client.door.requests += 1
-        self.started_at = self.started_at or monotonic()
-        self.snapshot = plane.snapshot
-        self.request_id = self.snapshot.forwarding.request_id(self.request, plane.fresh_request_id())
-        self._guarded(self._decide)
+        client = self._client
+        client.door.requests += 1
+        self.started_at = monotonic()
+        snapshot = self.snapshot = client.plane.snapshot
+        self.request_id = snapshot.forwarding.request_id(self.request, client.plane.fresh_request_id())
+        if self.error is not None:
+            self.refuse(self.error)
+        else:
+            self._guarded(self._decide)
 
     def _decide(self) -> None:
-        if self.error is not None:
-            raise self.error
         if self._client.door.is_bounded:
             self._client.door.check()
         self._act(self.snapshot.gatekeeper.decide(self.request))
 
-    def _guarded(self, step: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+    def _guarded(self, step: Callable[[], None]) -> None:
         """Anything that is not a refusal is a bug, and refuses."""
         try:
-            step(*args, **kwargs)
+            step()
         except Refusal as refusal:
             self.refuse(refusal)
         except Exception as error:  # noqa: BLE001 - fail closed
@@ -146,20 +147,19 @@ class Relay:
             self.refuse(InternalError(type(error).__name__))
 
     def _act(self, decision: Decision) -> None:
-        match decision:
-            case Allow():
-                self._forward(decision)
-            case Deny():
-                self.route, self.principal = decision.route, decision.principal
-                self.refuse(decision.error)
-            case Answer():
-                self.route = decision.route
-                self._answer_ourselves(decision.status, decision.headers, b"")
-            case Pending():
-                self._client.hold("deciding")
-                self._decision_task = self._client.plane.loop.create_task(self._decide_later(decision))
-            case _:
-                assert_never(decision)
+        if isinstance(decision, Allow):
+            self._forward(decision)
+        elif isinstance(decision, Deny):
+            self.route, self.principal = decision.route, decision.principal
+            self.refuse(decision.error)
+        elif isinstance(decision, Answer):
+            self.route = decision.route
+            self._answer_ourselves(decision.status, decision.headers, b"")
+        elif isinstance(decision, Pending):
+            self._client.hold("deciding")
+            self._decision_task = self._client.plane.loop.create_task(self._decide_later(decision))
+        else:
+            assert_never(decision)
 
     async def _decide_later(self, pending: Pending) -> None:
         try:
@@ -169,7 +169,7 @@ class Relay:
             decision = Deny(None, InternalError(type(error).__name__))
         self._decision_task = None
         self._client.release("deciding")
-        self._guarded(self._act, decision)
+        self._guarded(lambda: self._act(decision))
 
     def _forward(self, allow: Allow[Route]) -> None:
         route = allow.route
@@ -178,7 +178,8 @@ class Relay:
         if route.body_bytes is not None and size > route.body_bytes:
             raise OversizedBody(f"{size} bytes; {route.body_bytes} are allowed")
         self.first_byte_timeout, self.idle_timeout = route.first_byte_timeout, route.idle_timeout
-        self.upgrade = granted_upgrade(self.request, self.framing, route)
+        if route.upgrades:
+            self.upgrade = granted_upgrade(self.request, self.framing, route)
         self._pool = self._client.plane.pool(self.snapshot.upstreams[route.upstream])
         if route.is_own and not self.request_complete:
             self._gather()
@@ -211,7 +212,7 @@ class Relay:
         if self._ended:
             connection.abort()
             return
-        self._guarded(self._send, connection)
+        self._guarded(lambda: self._send(connection))
         self._client.release("connecting")
 
     def _send(self, connection: UpstreamConnection) -> None:
@@ -227,7 +228,7 @@ class Relay:
         chunks, self._chunks = self._chunks, []
         if chunks:
             self._body_sent = True
-        if self.request_complete and self.framing is Framing.CHUNKED:
+        if self.request_complete and self.framing == "chunked":
             chunks.append(_LAST_CHUNK)
         connection.write(b"".join((head, *chunks)) if chunks else head)
         if self.request_complete:
@@ -243,7 +244,7 @@ class Relay:
         if self.route is not None and self.route.body_bytes is not None and self.request_bytes > self.route.body_bytes:
             self.refuse(OversizedBody(f"more than {self.route.body_bytes} bytes"))
             return
-        piece = b"%x\r\n%b\r\n" % (len(data), data) if self.framing is Framing.CHUNKED else data
+        piece = b"%x\r\n%b\r\n" % (len(data), data) if self.framing == "chunked" else data
         self._chunks.append(piece)
         if self._is_waiting:
             self._client.hold("connecting")
@@ -264,7 +265,7 @@ class Relay:
         """The request is complete."""
         self.request_complete = True
         if self._upstream is not None:
-            if self.framing is Framing.CHUNKED:
+            if self.framing == "chunked":
                 self._chunks.append(_LAST_CHUNK)
             self.body_pauses()
             self._upstream.request_sent()
@@ -316,18 +317,19 @@ class Relay:
         if head.framing in _UNBOUNDED:
             self._endless = headers
             self._outlive_reload()
-            self._answer_framing = Framing.CLOSE if is_old else Framing.CHUNKED
+            self._answer_framing = "close" if is_old else "chunked"
             if self.principal is not None:
                 self.deadline = self._token_ends_at()
                 client.plane.deadlines.watch(self)
         self._answer_closes = (
             not (self.keeps_alive and self.request_complete)
-            or self._answer_framing is Framing.CLOSE
+            or self._answer_framing == "close"
             or client.plane.is_draining
         )
-        readable = as_lines(cors.readable(self.request)) if cors is not None and marks_cors else b""
         lines = self._with_issued(head.lines)
-        client.send(b"".join((status_line(status), lines, readable, self._answer_lines(is_old=is_old), b"\r\n")))
+        if cors is not None and marks_cors:
+            lines += as_lines(cors.readable(self.request))
+        client.send(b"".join((status_line(status), lines, self._answer_lines(is_old=is_old), b"\r\n")))
         return head
 
     def _with_issued(self, lines: bytes) -> bytes:
@@ -335,14 +337,14 @@ class Relay:
         return lines if request.issued is None else with_issued(lines, request, self.snapshot.config.headers)
 
     def _answer_lines(self, *, is_old: bool) -> bytes:
-        lines = b"Transfer-Encoding: chunked\r\n" if self._answer_framing is Framing.CHUNKED else b""
+        lines = b"Transfer-Encoding: chunked\r\n" if self._answer_framing == "chunked" else b""
         if self._answer_closes:
             return lines + b"Connection: close\r\n"
         return lines + b"Connection: keep-alive\r\n" if is_old else lines
 
     def answer_body(self, data: bytes) -> None:
         self.response_bytes += len(data)
-        if self._answer_framing is Framing.CHUNKED:
+        if self._answer_framing == "chunked":
             self._client.send(b"%x\r\n" % len(data))
             self._client.send(data)
             self._client.send(b"\r\n")
@@ -357,7 +359,7 @@ class Relay:
         self._upstream = None
         if self._ended:
             return
-        if self._answer_framing is Framing.CHUNKED:
+        if self._answer_framing == "chunked":
             self._client.send(_LAST_CHUNK)
         self._end(closes=self._answer_closes)
 
@@ -368,7 +370,8 @@ class Relay:
         if self._ended:
             return
         if connection is not None and self._may_retry(error, connection):
-            self._guarded(self._borrow_again, connection)
+            failed = connection
+            self._guarded(lambda: self._borrow_again(failed))
             return
         if connection is not None:
             connection.pool.not_replaced(connection, self, error)
@@ -505,7 +508,7 @@ class Relay:
         """Whether reading the rest of the request just to throw it away costs less than a new connection."""
         if self.request_complete:
             return True
-        fits = self.framing is Framing.LENGTH and self.length <= self._client.DISCARDED_BYTES
+        fits = self.framing == "length" and self.length <= DISCARDED_BYTES
         return fits and not expects_continue(self.request)
 
     def client_gone(self, error: ClientGone) -> None:
@@ -526,7 +529,7 @@ class Relay:
         """The answer cannot be completed: the client must see that it was cut."""
         self._leave()
         self._finish()
-        if self._answer_framing is Framing.CLOSE:
+        if self._answer_framing == "close":
             self._client.reset()
         else:
             self._client.abort()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from gateway.proxy.upstream import UpstreamConnection
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class PooledTarget:
     """One target, its connections (open or being opened), and those that are idle: the last used is lent first."""
 

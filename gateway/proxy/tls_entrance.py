@@ -10,6 +10,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from time import monotonic
+from typing import cast
 
 from gateway.proxy.client import ClientConnection
 from gateway.proxy.cuts import Cut
@@ -111,7 +112,7 @@ class TlsEntrance:
         handshake.has_socket = False
         with contextlib.suppress(OSError):  # it failed, or the client left
             await self._plane.loop.connect_accepted_socket(
-                lambda: connection, sock, ssl=self._tls(), ssl_handshake_timeout=patience
+                lambda: cast(asyncio.Protocol, connection), sock, ssl=self._tls(), ssl_handshake_timeout=patience
             )
         if connection.handshake is not None and monotonic() - handshake.began_at >= patience - _EARLY:
             self._plane.cuts.add(Cut.HANDSHAKE)

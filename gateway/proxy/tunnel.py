@@ -1,28 +1,14 @@
 """An upgraded connection: bytes both ways as they are, until a side closes, silence is too long, or the token dies."""
 
 from time import monotonic
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from gateway.model.errors import ExpiredToken, Refusal
 from gateway.proxy.upstream import UpstreamConnection
 
-
-class NearEnd(Protocol):
-    """What a tunnel needs of the client's connection."""
-
-    def hold(self, reason: str) -> None: ...
-    def release(self, reason: str) -> None: ...
-    def send(self, data: bytes) -> None: ...
-    def flush(self) -> None: ...
-
-
-class Ledger(Protocol):
-    """The relay that became a tunnel: it is recorded when the tunnel closes."""
-
-    request_bytes: int
-    response_bytes: int
-
-    def tunnel_closed(self, error: Refusal | None) -> None: ...
+if TYPE_CHECKING:
+    from gateway.proxy.client import ClientConnection
+    from gateway.proxy.relay import Relay
 
 
 class Tunnel:
@@ -32,9 +18,15 @@ class Tunnel:
     """
 
     def __init__(
-        self, ledger: Ledger, client: NearEnd, upstream: UpstreamConnection, idle_timeout: float, token_ends_at: float
+        self,
+        relay: "Relay",
+        client: "ClientConnection",
+        upstream: UpstreamConnection,
+        idle_timeout: float,
+        token_ends_at: float,
     ) -> None:
-        self._ledger = ledger
+        """The relay is that of the request for the upgrade: it is recorded when the tunnel closes."""
+        self._relay = relay
         self._client = client
         self._upstream = upstream
         self._idle_timeout = idle_timeout
@@ -43,12 +35,12 @@ class Tunnel:
         self._stay_alive()
 
     def from_client(self, data: bytes) -> None:
-        self._ledger.request_bytes += len(data)
+        self._relay.request_bytes += len(data)
         self._upstream.write(data)
         self._stay_alive()
 
     def from_upstream(self, data: bytes) -> None:
-        self._ledger.response_bytes += len(data)
+        self._relay.response_bytes += len(data)
         self._client.send(data)
         self._client.flush()
         self._stay_alive()
@@ -85,7 +77,7 @@ class Tunnel:
 
     def _close(self, error: Refusal | None) -> None:
         self._is_closed = True
-        self._ledger.tunnel_closed(error)
+        self._relay.tunnel_closed(error)
 
     def _stay_alive(self) -> None:
         self._upstream.deadline = min(monotonic() + self._idle_timeout, self._token_ends_at)

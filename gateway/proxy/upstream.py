@@ -7,67 +7,43 @@ request sent whole; a connection in doubt, or one that spoke without being asked
 import asyncio
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import httptools
 
 from gateway.model.errors import FirstByteTimeout, IdleTimeout, Refusal, UpstreamClosed, UpstreamMalformed
 from gateway.model.request import Header
-from gateway.proxy.heads import AnswerHead, Framing, refuse_interim_body
+from gateway.proxy.answer_heads import refuse_interim_body
 
 if TYPE_CHECKING:
     from gateway.proxy.pool import UpstreamPool
+    from gateway.proxy.relay import Relay
     from gateway.proxy.targets import PooledTarget
+    from gateway.proxy.tunnel import Tunnel
 
-_HEAD_BYTES = 64 * 1024
+_HEAD_BYTES: Final = 64 * 1024
 """The largest answer head."""
-_INTERIM_ANSWERS = 16
+_INTERIM_ANSWERS: Final = 16
 """1xx answers to one request."""
-_FLUSH_TIME = 5.0
+_FLUSH_TIME: Final = 5.0
 """Seconds for the last bytes of a tunnel to leave."""
 
 
-class Borrower(Protocol):
-    """What a connection needs of the relay that it serves."""
+class UpstreamConnection:
+    """One connection: parses answers, hands them to its relay, and knows whether it may serve another.
 
-    is_head: bool
-    upgrade: bytes | None
-    request_complete: bool
-    sent_at: float
-    first_byte_timeout: float
-    idle_timeout: float
-
-    def upstream_ready(self, connection: "UpstreamConnection") -> None: ...
-    def upstream_failed(self, error: Refusal, connection: "UpstreamConnection | None") -> None: ...
-    def answer_interim(self, status: int, headers: list[Header]) -> None: ...
-    def answer_head(self, status: int, version: str, headers: list[Header]) -> AnswerHead: ...
-    def answer_body(self, data: bytes) -> None: ...
-    def answer_end(self) -> None: ...
-    def answer_flush(self) -> None: ...
-    def switched(self, headers: list[Header]) -> "FarEnd": ...
-    def upstream_blocked(self) -> None: ...
-    def upstream_writable(self) -> None: ...
-
-
-class FarEnd(Protocol):
-    """What a connection needs of the tunnel that it has become one end of."""
-
-    def from_upstream(self, data: bytes) -> None: ...
-    def upstream_gone(self) -> None: ...
-
-
-class UpstreamConnection(asyncio.Protocol):
-    """One connection: parses answers, hands them to its relay, and knows whether it may serve another."""
+    It is an asyncio.Protocol in all but name: a class compiled by mypyc has no base that is not.
+    """
 
     transport: asyncio.Transport
 
     def __init__(self, pool: "UpstreamPool", target: "PooledTarget") -> None:
         self.pool = pool
         self.target = target
-        self.relay: Borrower | None = None
+        self.relay: Relay | None = None
         self.served = 0
         self.deadline = inf
-        self.tunnel: FarEnd | None = None
+        self.tunnel: Tunnel | None = None
         self.may_be_replaced = False
         """It failed by its target's fault, and its relay may ask another target."""
         self._is_blocked = False
@@ -79,7 +55,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._headers: list[Header] = []
         self._status = 0
-        self._framing = Framing.NONE
+        self._framing = "none"
         self._head_bytes = 0
         self._interim = 0
         self._answered = False
@@ -107,7 +83,7 @@ class UpstreamConnection(asyncio.Protocol):
             self.tunnel.upstream_gone()
         elif relay is None:
             return
-        elif self.answer_began and self._framing is Framing.CLOSE and error is None and not self._doubtful:
+        elif self.answer_began and self._framing == "close" and error is None and not self._doubtful:
             relay.answer_end()
         else:
             relay.upstream_failed(closed, self)
@@ -155,7 +131,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     # --- the relay's side
 
-    def serve(self, relay: Borrower) -> None:
+    def serve(self, relay: "Relay") -> None:
         """Begin to serve a relay. It writes its request with `write`, and says `request_sent` at its end."""
         self.relay = relay
         self.deadline = inf
@@ -204,7 +180,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     # --- parsing
 
-    def _parse(self, relay: Borrower, data: bytes) -> None:
+    def _parse(self, relay: "Relay", data: bytes) -> None:
         try:
             if not self.answer_began:
                 self._head_bytes += len(data)
@@ -225,7 +201,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._renew_while_reading()
             relay.answer_flush()
 
-    def _stop(self, relay: Borrower, stop: Exception, data: bytes) -> None:
+    def _stop(self, relay: "Relay", stop: Exception, data: bytes) -> None:
         if isinstance(stop, httptools.HttpParserUpgrade):
             self._switch(relay, data[stop.args[0] :])
         else:
@@ -235,14 +211,14 @@ class UpstreamConnection(asyncio.Protocol):
         if self.answer_began and not self._is_reading_paused and self.relay is not None:
             self.deadline = monotonic() + self.relay.idle_timeout
 
-    def _fail(self, relay: Borrower, error: Refusal) -> None:
+    def _fail(self, relay: "Relay", error: Refusal) -> None:
         if not self.answer_began:
             self._report(relay, error)
         self.relay = None
         self.abort()
         relay.upstream_failed(error, self)
 
-    def _report(self, relay: Borrower, error: Refusal) -> None:
+    def _report(self, relay: "Relay", error: Refusal) -> None:
         """Tell the pool of a request without an answer, if that is the target's fault.
 
         A connection that had been idle may be closed at any time, and an upload that comes too slowly is its client's.
@@ -250,7 +226,7 @@ class UpstreamConnection(asyncio.Protocol):
         if not isinstance(error, UpstreamClosed) or (relay.request_complete and self.served == 0):
             self.pool.lost(self, relay, error)
 
-    def _finish(self, relay: Borrower) -> None:
+    def _finish(self, relay: "Relay") -> None:
         """The answer is complete: give the connection back or close it, then tell the relay."""
         reusable = not (self._closes or self._doubtful) and relay.request_complete and not self._is_blocked
         self.relay = None
@@ -272,7 +248,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._head_bytes = self._interim = 0
         self._answered = self._doubtful = self.answer_began = False
 
-    def _switch(self, relay: Borrower, rest: bytes) -> None:
+    def _switch(self, relay: "Relay", rest: bytes) -> None:
         protocols = [value.lower() for name, value in self._headers if name.lower() == b"upgrade"]
         if self._status != 101 or relay.upgrade is None or protocols != [relay.upgrade]:
             self._fail(relay, UpstreamMalformed("the upstream switched to a protocol that nobody asked for"))
@@ -315,7 +291,8 @@ class UpstreamConnection(asyncio.Protocol):
         target = self.target
         if status >= 500 or target.is_watched:
             self.pool.trouble.answered(target, status, relay.sent_at)
-        self._framing, self._closes, _ = relay.answer_head(status, version, self._headers)
+        head = relay.answer_head(status, version, self._headers)
+        self._framing, self._closes = head.framing, head.closes
         self.answer_began = True
         if relay.is_head:
             self._answered = True

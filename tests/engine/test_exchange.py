@@ -1,4 +1,3 @@
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -37,7 +36,7 @@ def tried(record: Session, generation: int, at: float, by: SessionRules = DEFAUL
 def rotated(record: Session, at: float, by: SessionRules = DEFAULT, **changes: Any) -> Session:
     outcome = tried(record, record.generation, at, by, **changes)
     assert isinstance(outcome, Rotated)
-    return replace(outcome.session, version=record.version + 1)
+    return outcome.session._replace(version=record.version + 1)
 
 
 # --- rotation
@@ -116,7 +115,7 @@ def test_the_idle_limit_slides_if_it_is_told_to(refresh: dict[str, Any], end: in
 
 def test_the_predecessor_gets_the_same_pair_within_the_concurrency_window() -> None:
     """C74"""
-    after = replace(rotated(session(), 700), acknowledged=True)
+    after = rotated(session(), 700)._replace(acknowledged=True)
     assert tried(after, 1, 710) == Repeated(after, 10_000, is_recovery=False, is_changed=False)
 
 
@@ -128,7 +127,7 @@ def test_key_rotation_in_between_changes_nothing() -> None:
 
 def test_the_windows_are_fixed_at_the_rotation() -> None:
     """C80"""
-    after = replace(rotated(session(), 700), acknowledged=True)
+    after = rotated(session(), 700)._replace(acknowledged=True)
     outcomes = [tried(after, 1, 700 + age) for age in range(0, 60, 5)]
     assert [type(outcome) for outcome in outcomes] == [Repeated] * 3 + [Reused] * 9
 
@@ -164,7 +163,7 @@ def test_an_access_token_that_ends_with_the_session_is_repeated_as_it_is() -> No
 
 def test_a_predecessor_after_the_windows_ends_the_session() -> None:
     """C77"""
-    after = replace(rotated(session(), 700), acknowledged=True)
+    after = rotated(session(), 700)._replace(acknowledged=True)
     outcome = tried(after, 1, 711)
     assert isinstance(outcome, Reused)
     assert outcome.distance == 1
@@ -359,7 +358,7 @@ def test_healing_does_not_judge_by_an_access_token_that_the_client_has_not(early
 def test_a_thief_who_heals_is_found_out_all_the_same() -> None:
     """The store fell back to 4; the thief has 5, the victim 7."""
     lost = session(generation=4)
-    by_thief = rotated(replace(lost, generation=5), 700)
+    by_thief = rotated(lost._replace(generation=5), 700)
     healed = tried(by_thief, 7, 1400)
     assert isinstance(healed, Rotated)
     assert (healed.session.generation, healed.healed) == (8, 1)
@@ -383,7 +382,7 @@ def test_without_rotation_parallel_exchanges_get_the_same_access_token() -> None
 
 
 def test_without_rotation_a_used_access_token_is_replaced_after_the_window() -> None:
-    after = replace(rotated(session(), 700, IN_PLACE), acknowledged=True)
+    after = rotated(session(), 700, IN_PLACE)._replace(acknowledged=True)
     assert isinstance(tried(after, 1, 711, IN_PLACE), Rotated)
 
 
@@ -408,7 +407,7 @@ def test_without_rotation_a_retry_after_a_lost_answer_is_not_early(early: str) -
     by = rules(refresh={"rotate": False}, exchange={"early": early})
     after = rotated(session(), 600, by)
     assert tried(after, 1, 700, by) == Repeated(after, 100_000, is_recovery=True, is_changed=False)
-    seen = replace(after, acknowledged=True)
+    seen = after._replace(acknowledged=True)
     assert isinstance(tried(seen, 1, 711, by), StillValid if early == "reject" else Reused)
 
 
@@ -424,7 +423,7 @@ def test_without_rotation_an_exchange_right_after_the_login_is_early() -> None:
 def test_the_first_use_of_the_present_access_token_is_noted_once() -> None:
     record = session(generation=2)
     known = acknowledged(record, 2)
-    assert known == replace(record, acknowledged=True)
+    assert known == record._replace(acknowledged=True)
     assert acknowledged(known, 2) is None
     assert acknowledged(record, 1) is None
     assert acknowledged(record, 3) is None
@@ -469,7 +468,7 @@ def test_nothing_is_renewed_for_a_session_that_is_over() -> None:
 
 
 def test_a_refresh_token_can_be_looked_at_without_being_exchanged() -> None:
-    after = replace(rotated(session(), 700), acknowledged=True)
+    after = rotated(session(), 700)._replace(acknowledged=True)
     now_ms = (T0 + 705) * 1000
     assert [is_usable(after, generation, now_ms, DEFAULT) for generation in range(6)] == [False, *[True] * 4, False]
     assert not is_usable(after, 1, now_ms + 6000, DEFAULT)

@@ -113,7 +113,7 @@ class Laws(RuleBasedStateMachine):
     def commit(self, expected: Session, record: Session, known: Known) -> bool:
         if expected.version != self.record.version:
             return False
-        self.history.append(Version(replace(record, version=expected.version + 1), known))
+        self.history.append(Version(record._replace(version=expected.version + 1), known))
         return True
 
     # --- exchanges

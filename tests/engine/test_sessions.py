@@ -2,7 +2,6 @@ import asyncio
 import gc
 from base64 import urlsafe_b64decode
 from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -302,7 +301,7 @@ async def test_an_exchange_that_never_wins_fails_for_now(gateway: Gateway, home:
 async def test_rotations_that_the_store_lost_are_healed(gateway: Gateway) -> None:
     """C103"""
     first = await gateway.login()
-    ahead = replace(first.session, generation=3)
+    ahead = first.session._replace(generation=3)
     healed = await gateway.exchange(make_refresh_token(ahead, RING.refresh_key(T0), ISSUER, "opaque"))
     assert healed.session.generation == 4
     [event] = [each for each in gateway.events if isinstance(each, Exchanged)]
@@ -464,8 +463,8 @@ async def test_a_forged_token_changes_nothing(gateway: Gateway) -> None:
     first = await gateway.login()
     await gateway.exchange(await gateway.exchange(first))
     number = len(gateway.store.commits)
-    forged = replace(first.session, salt=b"othersal")
-    unknown = replace(first.session, sid="AAAAAAAAAAAAAAAAAAAAAA")
+    forged = first.session._replace(salt=b"othersal")
+    unknown = first.session._replace(sid="AAAAAAAAAAAAAAAAAAAAAA")
     tokens = [make_refresh_token(each, RING.refresh_key(T0), ISSUER, "opaque") for each in (forged, unknown)]
     for token in [*tokens, "junk", refresh_token(first)[:-1], refresh_token(first)[:-1] + "!"]:
         with pytest.raises(errors.UnknownRefreshToken):

@@ -25,5 +25,5 @@ def test_what_is_over_is_kept_no_longer() -> None:
 
 
 def test_a_session_without_absolute_limit_is_kept_until_it_is_idle() -> None:
-    endless = replace(ISSUED, session=replace(ISSUED.session, absolute_expires_at=None))
+    endless = replace(ISSUED, session=ISSUED.session._replace(absolute_expires_at=None))
     assert refresh_age(endless, NOW) == 7 * 86400

@@ -185,7 +185,7 @@ class Between:
         self.client = self.new_client()
 
     def new_client(self) -> Wire:
-        return Wire(LOOP, ClientConnection(self.plane, secure=False), lambda wire, data: None)
+        return Wire(LOOP, cast(asyncio.Protocol, ClientConnection(self.plane, secure=False)), lambda wire, data: None)
 
     def feed(self, pieces: list[bytes]) -> None:
         """Let the gateway receive these from its client, one after the other."""
