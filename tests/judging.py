@@ -4,8 +4,9 @@ from typing import Any
 
 from gateway.engine.paths import path_pattern
 from gateway.engine.routes import Route
+from gateway.mechanisms.authorization import AuthorizationHeader
 from gateway.mechanisms.base import TokenSource
-from gateway.mechanisms.sources import AuthorizationHeader, CookieSource, HeaderSource, SubprotocolSource
+from gateway.mechanisms.sources import CookieSource, HeaderSource, SubprotocolSource
 from gateway.model.principal import Principal
 from gateway.model.request import InboundRequest, Peer
 from tests.minting import ISSUER, NOW

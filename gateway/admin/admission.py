@@ -5,8 +5,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from hashlib import sha256
 
+from gateway.mechanisms.authorization import AuthorizationHeader
 from gateway.mechanisms.base import Authenticator, Policy
-from gateway.mechanisms.sources import AuthorizationHeader
 from gateway.model.clock import Clock
 from gateway.model.decision import Pending
 from gateway.model.errors import (

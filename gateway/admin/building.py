@@ -2,7 +2,7 @@
 
 from gateway.admin.admission import Admission
 from gateway.admin.app import AdminParts
-from gateway.config.compile import Snapshot
+from gateway.config.snapshot import Snapshot
 from gateway.model.clock import Clock
 from gateway.state.base import State
 

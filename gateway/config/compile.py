@@ -1,18 +1,16 @@
 """Config to Snapshot: everything a request needs, made once. All mistakes are collected; no Snapshot is half made."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from gateway.config.compile_listeners import ServerTls
 from gateway.config.compile_parts import Collected, Parts, build_parts
-from gateway.config.compile_sessions import ENDPOINTS, SessionParts, own_cookies, own_routes, session_service
+from gateway.config.compile_sessions import ENDPOINTS, own_cookies, own_routes, session_service
 from gateway.config.compile_upstreams import UpstreamSpec
 from gateway.config.mistakes import SettingPath
 from gateway.config.rate_limits import address_limits, caller_limits
-from gateway.config.reuse import Built
 from gateway.config.schema import Config, Cors, Rewrite, RouteSettings
 from gateway.config.sessions import access_cookie, resource_metadata_url
+from gateway.config.snapshot import Snapshot
 from gateway.engine.answer_contract import AnswerContract
 from gateway.engine.cors import CorsPolicy
 from gateway.engine.forwarding import Forwarding
@@ -22,11 +20,8 @@ from gateway.engine.inline_tokens import InlineTokens
 from gateway.engine.paths import host_pattern, path_pattern
 from gateway.engine.rate_limits import RateLimits
 from gateway.engine.routes import IndistinguishableRoutes, Route, RouteTable
-from gateway.engine.sessions import SessionService
 from gateway.engine.token_cookies import AccessCookie
-from gateway.mechanisms.authenticators.jwt import JwtAuthenticator
-from gateway.mechanisms.base import Job, Mutator, OwnTokens, Resources
-from gateway.mechanisms.files import Digests
+from gateway.mechanisms.base import Mutator, Resources
 from gateway.mechanisms.mutators import IdentityTokenSettings, MutatorSettings
 from gateway.mechanisms.sources import TokenSourceSettings, token_source
 from gateway.model.faces import Challenge
@@ -34,39 +29,6 @@ from gateway.model.upstream import Address, TargetAddress
 from gateway.tokens.signing import SigningKey
 
 ALWAYS_EXPOSED = ("WWW-Authenticate", "Retry-After")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Snapshot:
-    """One ready configuration. A request takes one at the door and uses no other."""
-
-    config: Config
-    gatekeeper: Gatekeeper
-    routes: RouteTable
-    contract: HeaderContract
-    answers: AnswerContract
-    forwarding: Forwarding
-    challenge: Challenge
-    cors: CorsPolicy | None
-    authenticators: Mapping[str, JwtAuthenticator]
-    upstreams: Mapping[str, UpstreamSpec]
-    listener_tls: Mapping[Address, ServerTls]
-    identity_key: SigningKey | None
-    own: OwnTokens | None
-    sessions: SessionService | None
-    session_parts: SessionParts | None
-    """What the endpoints for sessions and the alarms are made of."""
-    admin_token: bytes | None
-    """SHA-256 of the token for the admin API."""
-    built: Mapping[SettingPath, Built]
-    """What the next Snapshot may take over."""
-    files: Digests
-    """What it was made from: a digest of every file that was read."""
-
-    @property
-    def jobs(self) -> dict[str, Job]:
-        """The work in the background that the parts need, by name."""
-        return {f"keys of {name}": each.job for name, each in self.authenticators.items() if each.job is not None}
 
 
 class CompileMistakes(Exception):

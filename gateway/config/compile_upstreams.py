@@ -10,7 +10,7 @@ from gateway.mechanisms.base import Resources
 from gateway.model.upstream import TargetAddress
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class UpstreamSpec:
     """One upstream, ready to be connected to. Durations are seconds."""
 

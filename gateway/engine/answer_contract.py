@@ -4,11 +4,12 @@ Whoever could set them could put a session of its own in place of the client's.
 """
 
 from collections.abc import Iterable
+from typing import Final
 
 from gateway.engine.headers import cookie_spelled, spelled
 from gateway.mechanisms.base import Credentials
 
-_SET_COOKIE = b"set-cookie"
+_SET_COOKIE: Final = b"set-cookie"
 
 
 class AnswerContract:

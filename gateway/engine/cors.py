@@ -2,13 +2,14 @@
 
 import re
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.model.errors import OriginNotAllowed
 from gateway.model.request import InboundRequest
 
 Headers = tuple[tuple[str, str], ...]
 
-_METHOD = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_METHOD: Final = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 """RFC 9110 §9.1."""
 
 

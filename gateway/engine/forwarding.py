@@ -11,28 +11,29 @@ a trusted proxy.
 import re
 from collections.abc import Collection
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Final
 
 from gateway.engine.headers import CLIENT_ADDRESSES
 from gateway.model.errors import Refusal
 from gateway.model.host import read_host
 from gateway.model.request import InboundRequest, Peer
 
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._~+/=:-]{1,128}")
-_ADDRESS_AND_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::[0-9]{1,5})?")
-_TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._~+/=:-]{1,128}")
+_ADDRESS_AND_PORT: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::[0-9]{1,5})?")
+_TRACEPARENT: Final = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 """W3C Trace Context §3.2."""
-_TRACESTATE = re.compile(rb"[\x20-\x7e]{1,512}")
-_FORWARDED_FOR = re.compile(rb"[0-9A-Za-z.:_\[\], \t-]{1,2048}")
-_TOKEN = rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
-_FORWARDED_PAIR = _TOKEN + rb"=(?:[A-Za-z0-9!#$%&'*+.^_`|~:\[\]-]+|\"(?:[\t !#-\[\]-~]|\\[\t -~])*\")"
-_FORWARDED = re.compile(_FORWARDED_PAIR + rb"(?:[ \t]*[;,][ \t]*" + _FORWARDED_PAIR + rb")*")
+_TRACESTATE: Final = re.compile(rb"[\x20-\x7e]{1,512}")
+_FORWARDED_FOR: Final = re.compile(rb"[0-9A-Za-z.:_\[\], \t-]{1,2048}")
+_TOKEN: Final = rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
+_FORWARDED_PAIR: Final = _TOKEN + rb"=(?:[A-Za-z0-9!#$%&'*+.^_`|~:\[\]-]+|\"(?:[\t !#-\[\]-~]|\\[\t -~])*\")"
+_FORWARDED: Final = re.compile(_FORWARDED_PAIR + rb"(?:[ \t]*[;,][ \t]*" + _FORWARDED_PAIR + rb")*")
 """RFC 7239 §4: what is appended must not end up inside a quoted string. Bare addresses and spaces are common."""
-_FORWARDED_BYTES = 2048
-_KEPT_FROM_PROXY = CLIENT_ADDRESSES | {b"x-forwarded-port", b"x-forwarded-prefix", b"x-forwarded-server"}
-_SAFE_VALUE = re.compile(rb"[\x21-\x7e]{1,1024}")
-_HOPS = 32
+_FORWARDED_BYTES: Final = 2048
+_KEPT_FROM_PROXY: Final = CLIENT_ADDRESSES | {b"x-forwarded-port", b"x-forwarded-prefix", b"x-forwarded-server"}
+_SAFE_VALUE: Final = re.compile(rb"[\x21-\x7e]{1,1024}")
+_HOPS: Final = 32
 """Proxies between a client and this one; the address of a client behind more is not looked for."""
-_MEMO_SIZE = 4096
+_MEMO_SIZE: Final = 4096
 
 
 class Forwarding:

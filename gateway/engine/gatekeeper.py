@@ -6,6 +6,7 @@ expiry, its revocation or the route's own checks.
 """
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from gateway.engine.cors import is_preflight
 from gateway.engine.headers import refuse_misused_connection
@@ -40,10 +41,10 @@ from gateway.state.revocations import RevocationView
 Verdict = Allow[Route] | Deny[Route] | Answer[Route]
 Decision = Verdict | Pending
 
-_NEVER_SERVED = frozenset({"CONNECT", "TRACE"})
-_ROUNDS = 3
+_NEVER_SERVED: Final = frozenset({"CONNECT", "TRACE"})
+_ROUNDS: Final = 3
 """How often a request may wait for something to be fetched."""
-UNDECIDED = "still undecided after several fetches"
+UNDECIDED: Final = "still undecided after several fetches"
 
 
 class Gatekeeper:

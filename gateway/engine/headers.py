@@ -14,6 +14,7 @@
 
 import re
 from collections.abc import Iterable
+from typing import Final
 
 from gateway.engine.cors import is_preflight
 from gateway.engine.routes import Route
@@ -22,10 +23,10 @@ from gateway.model.errors import AmbiguousHeader
 from gateway.model.memo import Memo
 from gateway.model.request import InboundRequest
 
-CLIENT_ADDRESS = "X-Gateway-Client-Address"
+CLIENT_ADDRESS: Final = "X-Gateway-Client-Address"
 """Tells the gateway's own routes where a request comes from. Nobody else can set it."""
 
-HOP_BY_HOP = frozenset(
+HOP_BY_HOP: Final = frozenset(
     {
         b"connection",
         b"keep-alive",
@@ -41,18 +42,20 @@ HOP_BY_HOP = frozenset(
 )
 """RFC 9110 §7.6.1, RFC 9113 §3.2."""
 
-_FRAMING = frozenset({b"host", b"content-length", b"expect"})
-CLIENT_ADDRESSES = frozenset({b"x-real-ip", b"x-client-ip", b"client-ip", b"true-client-ip", b"x-cluster-client-ip"})
+_FRAMING: Final = frozenset({b"host", b"content-length", b"expect"})
+CLIENT_ADDRESSES: Final = frozenset(
+    {b"x-real-ip", b"x-client-ip", b"client-ip", b"true-client-ip", b"x-cluster-client-ip"}
+)
 """Headers that servers and frameworks take for the client's address. `engine.forwarding` keeps a trusted proxy's."""
-_FORWARDING = CLIENT_ADDRESSES | {
+_FORWARDING: Final = CLIENT_ADDRESSES | {
     *(b"forwarded", b"traceparent", b"tracestate", b"x-rewrite-url", b"x-scheme", b"x-url-scheme", b"x-host"),
     *(b"x-original-" + what for what in (b"url", b"uri", b"host", b"method", b"for", b"proto", b"forwarded-for")),
 }
-_PROXY = frozenset({b"proxy"})
+_PROXY: Final = frozenset({b"proxy"})
 """CGI programs take it for their own proxy setting (CVE-2016-5385)."""
-_FORWARDING_PREFIXES = (b"x-forwarded-", b"x-envoy-")
+_FORWARDING_PREFIXES: Final = (b"x-forwarded-", b"x-envoy-")
 """An Envoy in front of the upstream would obey `X-Envoy-…`, as it comes from within (CVE-2024-45806)."""
-_END_TO_END = frozenset(
+_END_TO_END: Final = frozenset(
     {
         *(b"host", b"content-length", b"transfer-encoding", b"authorization", b"cookie", b"origin", b"expect"),
         *(b"access-control-request-method", b"sec-fetch-site"),
@@ -60,23 +63,23 @@ _END_TO_END = frozenset(
 )
 """Headers whose removal would change what a request means: nobody lists them in `Connection` for a good reason."""
 
-_NOT_ALPHANUMERIC = re.compile(rb"[^a-z0-9]")
+_NOT_ALPHANUMERIC: Final = re.compile(rb"[^a-z0-9]")
 
-_BEARER = re.compile(rb"[^a-z0-9]*bearer", re.IGNORECASE)
+_BEARER: Final = re.compile(rb"[^a-z0-9]*bearer", re.IGNORECASE)
 """Also behind what is white space to some servers (U+00A0), and without a space after it: a tab is one to some."""
 
-_PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
-_COOKIE_EDGES = bytes(range(0x21)) + bytes(range(0x7F, 0x100)) + b'"=+'
+_PERCENT: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
+_COOKIE_EDGES: Final = bytes(range(0x21)) + bytes(range(0x7F, 0x100)) + b'"=+'
 """What servers strip off the name of a cookie: white space, that of Unicode too, and `+` that is decoded to it."""
-_COOKIE_BREAK = re.compile(rb"[,\s]+")
+_COOKIE_BREAK: Final = re.compile(rb"[,\s]+")
 """Where a cookie ends to some servers, beside `;`: a comma (RFC 2965 §3.2.2), white space (Python's SimpleCookie)."""
 
-_NOTHING = Credentials()
-_NO_NAMES: frozenset[bytes] = frozenset()
-_DROP = b""
-_AUTHORIZATION = b"authorization"
-_COOKIE = b"cookie"
-_SUBPROTOCOL = b"sec-websocket-protocol"
+_NOTHING: Final = Credentials()
+_NO_NAMES: Final[frozenset[bytes]] = frozenset()
+_DROP: Final = b""
+_AUTHORIZATION: Final = b"authorization"
+_COOKIE: Final = b"cookie"
+_SUBPROTOCOL: Final = b"sec-websocket-protocol"
 
 
 def spelled(name: bytes) -> bytes:

@@ -13,7 +13,7 @@ from gateway.engine.forwarding import Forwarding
 from gateway.engine.routes import Route
 from gateway.engine.sessions import Exchange, SessionService
 from gateway.engine.token_cookies import AccessCookie
-from gateway.mechanisms.sources import AuthorizationHeader
+from gateway.mechanisms.authorization import AuthorizationHeader
 from gateway.model.decision import Pending
 from gateway.model.errors import InvalidGrant, Refusal, RefusedRefreshToken, Unavailable
 from gateway.model.principal import Principal

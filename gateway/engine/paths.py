@@ -17,21 +17,21 @@ from typing import Final
 from gateway.model.errors import AmbiguousHost, AmbiguousTarget
 from gateway.model.host import Host, read_host
 
-_PLAIN = r"A-Za-z0-9\-._~!$&'()*+,=:@"
+_PLAIN: Final = r"A-Za-z0-9\-._~!$&'()*+,=:@"
 """Characters that stand for themselves: RFC 3986 §3.3 pchar, without `;`."""
-_CLEAN_PATH = re.compile(rf"(?:/(?!\.{{1,2}}(?:/|\Z))[{_PLAIN}]+)*/?".encode())
-_PLAIN_BYTE = re.compile(rf"[{_PLAIN}]".encode())
-_TO_ENCODE = str.maketrans({char: f"%{ord(char):02X}" for char in '"<>^`{|}[]'})
+_CLEAN_PATH: Final = re.compile(rf"(?:/(?!\.{{1,2}}(?:/|\Z))[{_PLAIN}]+)*/?".encode())
+_PLAIN_BYTE: Final = re.compile(rf"[{_PLAIN}]".encode())
+_TO_ENCODE: Final = str.maketrans({char: f"%{ord(char):02X}" for char in '"<>^`{|}[]'})
 """Not allowed in a path (RFC 3986 §2), but sent by browsers, and never ambiguous."""
-_NOT_LITERAL = re.compile(rf'[^{_PLAIN}/"<>^`{{|}}\[\]]'.encode())
-_PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
-_DOUBLE = re.compile(rb"%25[0-9A-Fa-f]{2}")
-_ENCODED_SLASH = re.compile(r"%2F|%5C")
-_ENCODED_END = re.compile(r"%3F|%23")
-_QUERY = re.compile(rb"[!-\"$-~]*")
+_NOT_LITERAL: Final = re.compile(rf'[^{_PLAIN}/"<>^`{{|}}\[\]]'.encode())
+_PERCENT: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
+_DOUBLE: Final = re.compile(rb"%25[0-9A-Fa-f]{2}")
+_ENCODED_SLASH: Final = re.compile(r"%2F|%5C")
+_ENCODED_END: Final = re.compile(r"%3F|%23")
+_QUERY: Final = re.compile(rb"[!-\"$-~]*")
 """Visible ASCII without `#`."""
-_MAY_NAME_TOKEN = re.compile(rb"token|%", re.IGNORECASE)
-_ABSOLUTE = re.compile(rb"(?:http|https)://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
+_MAY_NAME_TOKEN: Final = re.compile(rb"token|%", re.IGNORECASE)
+_ABSOLUTE: Final = re.compile(rb"(?:http|https)://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 
 
 class Target:
@@ -113,7 +113,7 @@ def _canonical_literal(text: bytes) -> bytes:
     return text.decode("ascii").translate(_TO_ENCODE).encode("ascii")
 
 
-_CANONICAL_BYTES = {
+_CANONICAL_BYTES: Final = {
     byte: char if _PLAIN_BYTE.match(char) else b"%%%02X" % byte
     for byte, char in ((byte, bytes((byte,))) for byte in range(0x20, 0x100))
     if char not in b";\x7f"

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from hashlib import blake2b
 from ipaddress import IPv6Address, ip_address
+from typing import Final
 
 from gateway.engine.forwarding import Forwarding
 from gateway.engine.routes import Route
@@ -19,9 +20,9 @@ from gateway.model.request import InboundRequest
 from gateway.state.rate_limit import RateLimit
 from gateway.state.rate_table import Key, RateTable
 
-_LONGEST = 128
+_LONGEST: Final = 128
 """Characters of a name that are kept as they are; of a longer one only a digest is."""
-_MEMO_SIZE = 4096
+_MEMO_SIZE: Final = 4096
 
 
 class RateLimits:

@@ -5,6 +5,7 @@ first snapshot nothing is known at all, and nobody passes.
 """
 
 from math import inf
+from typing import Final
 
 from gateway.engine.routes import Route
 from gateway.model.errors import RevokedToken, StaleRevocations
@@ -12,7 +13,7 @@ from gateway.model.principal import Principal
 from gateway.model.request import InboundRequest
 from gateway.state.revocations import RevocationView
 
-_READING = frozenset({"GET", "HEAD"})
+_READING: Final = frozenset({"GET", "HEAD"})
 """Methods that pass on a `hybrid` route, unless they ask for an upgrade."""
 
 

@@ -7,44 +7,14 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from gateway.mechanisms.authorization import AuthorizationHeader, token68
 from gateway.mechanisms.base import Credentials
-from gateway.model.errors import CrossSiteRequest, MalformedCredentials, SeveralCredentials
+from gateway.model.errors import CrossSiteRequest, SeveralCredentials
 from gateway.model.request import InboundRequest
 from gateway.model.settings import HeaderName, Origin, Settings
 
-_TOKEN68 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
-"""RFC 9110 §11.2; equal signs may follow."""
-
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 """RFC 9110 §9.2.1, without TRACE."""
-
-
-def _token68(value: bytes) -> str:
-    text = value.rstrip(b"=")
-    if not text or text.translate(None, _TOKEN68):
-        raise MalformedCredentials("the credentials are not one token68")
-    return value.decode("ascii")
-
-
-class AuthorizationHeader(Settings):
-    """`Authorization: Bearer <token>` (RFC 6750 §2.1)."""
-
-    @property
-    def place(self) -> str:
-        return "Authorization"
-
-    @property
-    def credentials(self) -> Credentials:
-        return Credentials(headers=frozenset({b"authorization"}))
-
-    def find(self, request: InboundRequest) -> str | None:
-        values = request.all(b"authorization")
-        if not values:
-            return None
-        if len(values) > 1:
-            raise SeveralCredentials(f"{len(values)} Authorization headers")
-        scheme, _, token = values[0].partition(b" ")
-        return _token68(token.strip(b" ")) if scheme.lower() == b"bearer" else None
 
 
 class HeaderSource(Settings):
@@ -67,7 +37,7 @@ class HeaderSource(Settings):
             return None
         if len(values) > 1:
             raise SeveralCredentials(f"{len(values)} {self.header} headers")
-        return _token68(values[0])
+        return token68(values[0])
 
 
 class CookieSource(Settings):
@@ -95,7 +65,7 @@ class CookieSource(Settings):
             raise SeveralCredentials(f"{len(values)} cookies named {self.cookie}")
         if request.method not in SAFE_METHODS or request.upgrade is not None:
             self._require_own_site(request)
-        return _token68(values[0])
+        return token68(values[0])
 
     def _require_own_site(self, request: InboundRequest) -> None:
         origin = (request.one(b"origin") or b"").decode("latin-1")
@@ -133,11 +103,11 @@ class SubprotocolSource(Settings):
             return None
         if len(tokens) > 1:
             raise SeveralCredentials(f"{len(tokens)} subprotocols start with {self.subprotocol}")
-        return _token68(tokens[0].removeprefix(prefix))
+        return token68(tokens[0].removeprefix(prefix))
 
 
 def _kind(value: object) -> str | None:
-    if value == "authorization" or isinstance(value, AuthorizationHeader):
+    if value == "authorization":
         return "authorization"
     for kind in ("header", "cookie", "subprotocol"):
         if (isinstance(value, dict) and kind in value) or hasattr(value, kind):

@@ -10,8 +10,8 @@ Header = tuple[bytes, bytes]
 """Name as it was sent, value without white space before it: what follows it is left, and means nothing."""
 
 
-_NO_OPTIONS: frozenset[bytes] = frozenset()
-_USUAL_OPTIONS = frozenset({b"keep-alive", b"close", b"upgrade"})
+_NO_OPTIONS: Final[frozenset[bytes]] = frozenset()
+_USUAL_OPTIONS: Final = frozenset({b"keep-alive", b"close", b"upgrade"})
 
 
 class Peer:

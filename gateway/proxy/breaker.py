@@ -6,10 +6,11 @@ which nothing is heard (its client left) is replaced by another after as long as
 
 from collections import deque
 from math import inf
+from typing import Final
 
 from gateway.config.upstream_trouble import Breaker
 
-_SLICES = 10
+_SLICES: Final = 10
 """In which `within` is counted."""
 
 

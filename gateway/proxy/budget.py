@@ -3,9 +3,11 @@
 A budget instead of a number of tries: when everything fails, retries cannot multiply the load.
 """
 
+from typing import Final
+
 from gateway.config.upstream_trouble import Retries
 
-_BURST = 10
+_BURST: Final = 10
 """Seconds' worth of `at_least` that can be saved up."""
 
 

@@ -14,7 +14,7 @@ from termios import FIONREAD
 from time import monotonic
 from typing import TYPE_CHECKING, Final, cast
 
-from gateway.config.compile import Snapshot
+from gateway.config.snapshot import Snapshot
 from gateway.model.errors import ClientGone, ConnectionLimit, ShuttingDown, SlowReader, SlowRequest
 from gateway.model.request import Peer
 from gateway.proxy.cuts import Cut
@@ -148,15 +148,15 @@ class ClientConnection:
         if self.relay is not None and not is_watched:
             self.deadline = inf
             return
-        timeouts, now = self.plane.timeouts, monotonic()
+        now = monotonic()
         if self._is_half_closed:
             self.deadline = now + _HALF_CLOSED_PATIENCE
         elif is_watched:
             self.deadline = now + _LOOK
         elif reader.head_bytes:
-            self.deadline = reader.head_ends_at = reader.head_ends_at or now + timeouts.head
+            self.deadline = reader.head_ends_at = reader.head_ends_at or now + self.plane.timeouts.head
         else:
-            self.deadline = now + timeouts.keep_alive
+            self.deadline = now + self.plane.keep_alive
 
     def deadline_passed(self, now: float) -> None:
         if self._is_half_closed:

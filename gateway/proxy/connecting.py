@@ -5,7 +5,7 @@ import errno
 import socket
 from collections.abc import Callable
 from time import monotonic
-from typing import Any
+from typing import Any, Final
 
 from gateway.config.compile_upstreams import UpstreamSpec
 from gateway.model.errors import ConnectTimeout, UpstreamUnreachable
@@ -14,7 +14,7 @@ from gateway.proxy.names import Names
 
 Factory = Callable[[], asyncio.Protocol]
 
-_OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
+_OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
 """What this host has run out of: no fault of the target's."""
 
 

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from enum import StrEnum
 from math import inf
 from time import monotonic
+from typing import Final
 
-INTERVAL = 10.0
+INTERVAL: Final = 10.0
 """Seconds between two reports. The first is made at once."""
 
 

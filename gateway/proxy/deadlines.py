@@ -6,9 +6,9 @@ Four times a second it looks at every watched connection and calls `deadline_pas
 
 import asyncio
 from time import monotonic
-from typing import Protocol
+from typing import Final, Protocol
 
-TICK = 0.25
+TICK: Final = 0.25
 """Seconds between two looks: the precision of every time-out."""
 
 

@@ -10,19 +10,19 @@ from collections.abc import Callable, Iterable
 from heapq import nsmallest
 from math import inf
 from time import monotonic
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway.model.errors import RequestLimit
 
-_REST = 100e-6
+_REST: Final = 100e-6
 """Seconds for each connection until those who wait are looked for anew, unless a good part of them had to leave.
 
 To look at one takes about a hundredth of that.
 """
-_LONGEST_REST = 0.25
-_SHARE = 8
+_LONGEST_REST: Final = 0.25
+_SHARE: Final = 8
 """One in so many connections is remembered as waiting."""
-_SPARE_FILES = 128
+_SPARE_FILES: Final = 128
 """Open files for everything that is not a client with its upstream."""
 
 

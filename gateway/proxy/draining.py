@@ -11,12 +11,12 @@
 import asyncio
 import contextlib
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Final
 
 from gateway.proxy.listener import Listeners
 from gateway.proxy.plane import DataPlane
 
-_LAST_WORDS = 0.5
+_LAST_WORDS: Final = 0.5
 """Seconds to hand over what those are told that are cut."""
 
 

@@ -8,13 +8,14 @@ import ctypes
 import socket
 import struct
 import sys
+from typing import Final
 
 from gateway.model.host import is_loopback
 
-ROUND_TRIP = 0.2
+ROUND_TRIP: Final = 0.2
 """Seconds for the last packet of a connection that is being made over a network."""
-_SO_ATTACH_FILTER = 26
-_NO_MORE_HANDSHAKES = (
+_SO_ATTACH_FILTER: Final = 26
+_NO_MORE_HANDSHAKES: Final = (
     (0x30, 0, 0, 13),  # load the byte with the flags of the TCP header
     (0x45, 0, 1, 0x02),  # is it SYN?
     (0x06, 0, 0, 0),  # drop it

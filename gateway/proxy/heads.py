@@ -3,8 +3,8 @@
 from http import HTTPStatus
 from typing import Final, Literal
 
-from gateway.config.compile import Snapshot
 from gateway.config.compile_upstreams import UpstreamSpec
+from gateway.config.snapshot import Snapshot
 from gateway.engine.headers import CLIENT_ADDRESS
 from gateway.engine.routes import Route
 from gateway.model.decision import Allow

@@ -9,6 +9,7 @@ import random
 from collections.abc import Awaitable, Callable
 from math import inf
 from time import monotonic
+from typing import Final
 
 from gateway.config.upstream_trouble import Health
 from gateway.proxy.deadlines import Deadlines
@@ -20,8 +21,8 @@ Check = Callable[[PooledTarget], Awaitable[str]]
 Changed = Callable[[PooledTarget, str, bool], None]
 """Is told of another verdict: the target, the result of its last check, whether it is healthy."""
 
-_JITTER = 0.2
-_CHOICE = random.Random()  # noqa: S311 - only so that not all gateways ask at the same time
+_JITTER: Final = 0.2
+_CHOICE: Final = random.Random()  # noqa: S311 - only so that not all gateways ask at the same time
 
 
 class Verdict:

@@ -8,7 +8,7 @@ import socket
 import stat
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from gateway.config.schema import Listener
 from gateway.model.upstream import Address
@@ -18,8 +18,8 @@ from gateway.proxy.pace import bound_buffers
 from gateway.proxy.plane import DataPlane
 from gateway.proxy.tls_entrance import TlsEntrance
 
-BACKLOG = 1024
-_HANDSHAKE_PATIENCE = 2.0
+BACKLOG: Final = 1024
+_HANDSHAKE_PATIENCE: Final = 2.0
 """Seconds that a drain grants to those under way."""
 
 

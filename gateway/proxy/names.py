@@ -11,12 +11,13 @@ import socket
 import threading
 from math import inf
 from time import monotonic
+from typing import Final
 
-FRESH = 5.0
+FRESH: Final = 5.0
 """Seconds for which an answer is used without asking again."""
-PATIENCE = 1.0
+PATIENCE: Final = 1.0
 """Seconds to wait for a newer answer where there is an old one."""
-DOUBT = 30.0
+DOUBT: Final = 30.0
 """Seconds for which an address that could not be reached comes last."""
 
 Answer = list[str] | OSError

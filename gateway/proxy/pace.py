@@ -6,15 +6,16 @@ bytes that came ahead of time are not saved for later, so that a quick beginning
 
 import socket
 import struct
+from typing import Final
 
-_LONGEST = 1.0
+_LONGEST: Final = 1.0
 """Seconds that one look may count: whoever looks more seldom was not waiting for the client all the time."""
-_ACKNOWLEDGED_AT = 120
+_ACKNOWLEDGED_AT: Final = 120
 """Where Linux's `struct tcp_info` has `tcpi_bytes_acked`."""
-_NOT_SENT = 128 * 1024
+_NOT_SENT: Final = 128 * 1024
 """Bytes of an answer that the kernel may hold for a client beyond what is on its way; else it takes megabytes."""
-_TCP_NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
-_LONGER = 5.0
+_TCP_NOTSENT_LOWAT: Final = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
+_LONGER: Final = 5.0
 
 
 class Pace:

@@ -7,8 +7,8 @@ from itertools import chain
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
-from gateway.config.compile import Snapshot
 from gateway.config.compile_upstreams import UpstreamSpec
+from gateway.config.snapshot import Snapshot
 from gateway.model.clock import Clock
 from gateway.model.notice import Notice
 from gateway.proxy.answer_heads import AnswerHeads
@@ -52,6 +52,9 @@ class DataPlane:
         self.cuts = Cuts(recorder.cut)
         self.deadlines.watch(self.cuts)
         self.connections_total = 0
+        self.header_bytes = self.headers = self.target_bytes = 0
+        self.keep_alive = 0.0
+        """These are asked for with every request, and so stand here too, where it takes no time to look them up."""
         self.empty = asyncio.Event()
         self.empty.set()
         self.pools: dict[str, UpstreamPool] = {}
@@ -74,6 +77,10 @@ class DataPlane:
         self.answer_heads = AnswerHeads(snapshot.answers)
         self.limits = snapshot.config.limits
         self.timeouts = snapshot.config.timeouts
+        self.header_bytes = self.limits.header_bytes
+        self.headers = self.limits.headers
+        self.target_bytes = self.limits.target_bytes
+        self.keep_alive = self.timeouts.keep_alive
         self.hall.limit(
             affordable(self.limits.connections),
             self.limits.requests,

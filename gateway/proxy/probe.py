@@ -2,20 +2,20 @@
 
 import asyncio
 import re
-from typing import cast
+from typing import Final, cast
 
 from gateway.config.compile_upstreams import UpstreamSpec
 from gateway.config.upstream_trouble import Health
 from gateway.proxy.connecting import Connector
 from gateway.proxy.targets import PooledTarget
 
-RESULTS = ("ok", "status", "timeout", "failed")
+RESULTS: Final = ("ok", "status", "timeout", "failed")
 """What comes of a check: a good answer, an answer with another status, none in time, or none at all."""
 
-_HEAD_BYTES = 16 * 1024
+_HEAD_BYTES: Final = 16 * 1024
 """The largest answer head, and the most that is read."""
-_STATUS = re.compile(rb"HTTP/1\.[01] ([1-9][0-9]{2})(?: |\r\n)")
-_INTERIM_ANSWERS = 4
+_STATUS: Final = re.compile(rb"HTTP/1\.[01] ([1-9][0-9]{2})(?: |\r\n)")
+_INTERIM_ANSWERS: Final = 4
 
 
 class Probe:

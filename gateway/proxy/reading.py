@@ -80,7 +80,7 @@ class RequestReader:
 
     def _check_beginning(self, *, begins: bool) -> None:
         """Look at what is incomplete: a head, the size of a chunk, trailers."""
-        most = self._client.plane.limits.header_bytes
+        most = self._client.plane.header_bytes
         if self.head_bytes == 0:  # it began behind the end of another request
             self.head_bytes = 1
             begins = True
@@ -200,8 +200,8 @@ class RequestReader:
         if self._is_muted:
             return
         self._target += part
-        if len(self._target) > self._client.plane.limits.target_bytes:
-            raise OversizedTarget(f"more than {self._client.plane.limits.target_bytes} bytes")
+        if len(self._target) > self._client.plane.target_bytes:
+            raise OversizedTarget(f"more than {self._client.plane.target_bytes} bytes")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._in_head:  # what comes later is a trailer: dropped
@@ -230,14 +230,14 @@ class RequestReader:
     def _check_head(self, version: str) -> None:
         if version != "1.1" and version != "1.0":
             raise UnsupportedVersion(f"HTTP/{version}")
-        headers, limits = self._headers, self._client.plane.limits
-        if len(headers) > limits.headers:
-            raise OversizedHead(f"{len(headers)} headers; {limits.headers} are allowed")
-        if self.head_bytes + self._segment_bytes <= limits.header_bytes:
+        headers, plane = self._headers, self._client.plane
+        if len(headers) > plane.headers:
+            raise OversizedHead(f"{len(headers)} headers; {plane.headers} are allowed")
+        if self.head_bytes + self._segment_bytes <= plane.header_bytes:
             return  # at most so much can belong to this head
         first_line = len(self._parser.get_method()) + len(self._target) + len(" HTTP/1.1\r\n") + 1
-        if first_line + sum(len(name) + len(value) + 4 for name, value in headers) + 2 > limits.header_bytes:
-            raise OversizedHead(f"more than {limits.header_bytes} bytes")
+        if first_line + sum(len(name) + len(value) + 4 for name, value in headers) + 2 > plane.header_bytes:
+            raise OversizedHead(f"more than {plane.header_bytes} bytes")
 
     def on_body(self, data: bytes) -> None:
         self.head_bytes = 0

@@ -3,6 +3,7 @@
 import re
 import time
 import traceback
+from typing import Final
 
 from gateway.model.request import InboundRequest
 from gateway.proxy.relay import Relay
@@ -10,8 +11,8 @@ from gateway.telemetry.access_log import AccessEntry, AccessLog
 from gateway.telemetry.log import Log
 from gateway.telemetry.metrics import Metrics
 
-_GONE = frozenset({"client_gone", "slow_reader"})
-_END_OF_PATH = re.compile(rb"[?#]")
+_GONE: Final = frozenset({"client_gone", "slow_reader"})
+_END_OF_PATH: Final = re.compile(rb"[?#]")
 
 
 class RequestRecorder:
@@ -19,6 +20,7 @@ class RequestRecorder:
 
     def __init__(self, metrics: Metrics, access_log: AccessLog, log: Log) -> None:
         self._metrics = metrics
+        self._tallies = metrics.routes
         self._access_log = access_log
         self._log = log
 
@@ -29,10 +31,13 @@ class RequestRecorder:
         total = now - relay.started_at
         added = relay.added or None
         upstream = relay.answered_at - relay.sent_at if relay.sent_at and relay.answered_at else None
-        self._metrics.route(relay.route.id if relay.route is not None else None).record(
+        tally = None if relay.route is None else self._tallies.get(relay.route.id)
+        if tally is None:
+            tally = self._metrics.route(None if relay.route is None else relay.route.id)
+        tally.record(
             relay.request.method, status, reason, total, added, upstream, relay.request_bytes, relay.response_bytes
         )
-        if self._access_log.wants(status, reason):
+        if self._access_log.is_on and self._access_log.wants(status, reason):
             self._access_log.write(_entry(relay, status, reason, total, added, upstream))
 
     def cut(self, reason: str, number: int) -> None:

@@ -9,9 +9,9 @@ tunnel and the sweep.
 
 import asyncio
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from gateway.config.compile import Snapshot
+from gateway.config.snapshot import Snapshot
 from gateway.model.decision import Pending
 from gateway.model.errors import Refusal
 from gateway.proxy.relay import Relay
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from gateway.proxy.client import ClientConnection
     from gateway.proxy.plane import DataPlane
 
-_TOGETHER = 20
+_TOGETHER: Final = 20
 """How many are judged before others have their turn: a token may have to be verified anew."""
-_ROUNDS = 3
+_ROUNDS: Final = 3
 """How often one may wait for keys."""
 
 

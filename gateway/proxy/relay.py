@@ -10,7 +10,7 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Final, assert_never
 
-from gateway.config.compile import Snapshot
+from gateway.config.snapshot import Snapshot
 from gateway.engine.gatekeeper import Decision
 from gateway.engine.routes import Route
 from gateway.model.decision import Allow, Answer, Deny, Pending

@@ -6,7 +6,7 @@ one by which something is still under way.
 """
 
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.model.errors import Refusal
 from gateway.proxy.relay import Relay
@@ -14,7 +14,7 @@ from gateway.proxy.relay import Relay
 if TYPE_CHECKING:
     from gateway.proxy.plane import DataPlane
 
-_ALWAYS = 0.0
+_ALWAYS: Final = 0.0
 
 
 class Sweep:

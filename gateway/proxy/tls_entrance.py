@@ -10,18 +10,18 @@ import socket
 import ssl
 from collections.abc import Callable
 from time import monotonic
-from typing import cast
+from typing import Final, cast
 
 from gateway.proxy.client import ClientConnection
 from gateway.proxy.cuts import Cut
 from gateway.proxy.doors import Door
 from gateway.proxy.plane import DataPlane
 
-_AT_ONCE = 64
+_AT_ONCE: Final = 64
 """Connections taken before others have their turn."""
-_EARLY = 0.05
+_EARLY: Final = 0.05
 """Seconds that a timer may be early."""
-_NO_FILES = 1.0
+_NO_FILES: Final = 1.0
 """Seconds to wait when no connection can be taken, for want of files or memory."""
 
 

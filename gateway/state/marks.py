@@ -10,11 +10,12 @@ is known to have it.
 from array import array
 from collections.abc import Iterator
 from itertools import compress
+from typing import Final
 
-BUCKETS = 4096
+BUCKETS: Final = 4096
 
-_WIDTH = 16
-_MASK = BUCKETS - 1
+_WIDTH: Final = 16
+_MASK: Final = BUCKETS - 1
 
 Entry = tuple[int, bytes, int, int]
 """Level, mark, before, until."""

@@ -11,16 +11,17 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
+from typing import Final
 
 from gateway.model.clock import Clock, unix_now
 from gateway.model.principal import Principal
 from gateway.model.revocation import FOREVER, Level, Revocation
 from gateway.state.marks import Entry, MarkTable
 
-_SWEPT = 16
+_SWEPT: Final = 16
 """Buckets that one call of `prune` looks at: less than a millisecond at a million entries."""
 
-_RECENT = 4096
+_RECENT: Final = 4096
 """Marks changed last that are kept apart."""
 
 _Waiting = tuple[int, bytes, int]

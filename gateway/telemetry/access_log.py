@@ -77,13 +77,13 @@ class AccessLog:
 
     def adapt(self, settings: LogSettings) -> None:
         """Go by other settings from now on."""
-        self._is_on = settings.access
+        self.is_on = settings.access
         self._sample = settings.sample
         self._format = _Json().line if settings.format == "json" else _text_line
 
     def wants(self, status: int, reason: str) -> bool:
         """Say whether a request is to be logged: a sample of those that went well, and all others."""
-        if not self._is_on:
+        if not self.is_on:
             return False
         return self._sample >= 1 or status >= 500 or reason not in _PASSED or self._chance() < self._sample
 

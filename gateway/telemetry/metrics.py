@@ -261,7 +261,7 @@ class Metrics:
         self._reload_successful = False
         self._reload_success_at = 0.0
         self._reloads = {"ok": 0, "failed": 0, "refused": 0}
-        self._routes: dict[str, RouteTally] = {}
+        self.routes: dict[str, RouteTally] = {}
         self._readers: dict[str, Reader] = {}
         self._duration_readers: dict[str, DurationReader] = {}
         self._process = ProcessCollector(registry=None)
@@ -270,9 +270,9 @@ class Metrics:
     def route(self, route_id: str | None) -> RouteTally:
         """Return the tally of a route. None stands for requests that matched no route; the label is then "-"."""
         name = route_id or "-"
-        tally = self._routes.get(name)
+        tally = self.routes.get(name)
         if tally is None:
-            tally = self._routes[name] = RouteTally()
+            tally = self.routes[name] = RouteTally()
         return tally
 
     def loaded(self, at: float) -> None:
@@ -332,17 +332,17 @@ class Metrics:
         self.observe("gateway_requests_total", self._requests)
         self.observe("gateway_decisions_total", self._decisions)
         self.observe(
-            "gateway_request_bytes_total", lambda: [((id_,), t.request_bytes) for id_, t in self._routes.items()]
+            "gateway_request_bytes_total", lambda: [((id_,), t.request_bytes) for id_, t in self.routes.items()]
         )
         self.observe(
-            "gateway_response_bytes_total", lambda: [((id_,), t.response_bytes) for id_, t in self._routes.items()]
+            "gateway_response_bytes_total", lambda: [((id_,), t.response_bytes) for id_, t in self.routes.items()]
         )
-        self.observe_durations("gateway_added_seconds", lambda: [((id_,), t.added) for id_, t in self._routes.items()])
+        self.observe_durations("gateway_added_seconds", lambda: [((id_,), t.added) for id_, t in self.routes.items()])
         self.observe_durations(
-            "gateway_upstream_seconds", lambda: [((id_,), t.upstream) for id_, t in self._routes.items()]
+            "gateway_upstream_seconds", lambda: [((id_,), t.upstream) for id_, t in self.routes.items()]
         )
         self.observe_durations(
-            "gateway_request_seconds", lambda: [((id_,), t.total) for id_, t in self._routes.items()]
+            "gateway_request_seconds", lambda: [((id_,), t.total) for id_, t in self.routes.items()]
         )
         self.observe("gateway_config_last_reload_successful", lambda: [((), self._reload_successful)])
         self.observe("gateway_config_last_reload_success_timestamp_seconds", lambda: [((), self._reload_success_at)])
@@ -350,12 +350,12 @@ class Metrics:
         self.observe("gateway_build_info", lambda: [((version,), 1)])
 
     def _requests(self) -> Iterator[Reading]:
-        for route, tally in self._routes.items():
+        for route, tally in self.routes.items():
             for method, status, number in tally.requests():
                 yield (route, method, status), number
 
     def _decisions(self) -> Iterator[Reading]:
-        for route, tally in self._routes.items():
+        for route, tally in self.routes.items():
             for reason, number in tally.decisions.items():
                 yield (route, reason), number
 

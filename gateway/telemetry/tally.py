@@ -5,22 +5,40 @@ A tally is written and read by one thread, the event loop's: there is no lock. `
 
 from bisect import bisect_left
 from collections.abc import Iterator
+from typing import Final
 
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other")
+METHODS: Final[tuple[str, ...]] = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other")
 """The label values of `method`: what a client may invent is "other"."""
 
-STATUSES = ("1xx", "2xx", "3xx", "4xx", "5xx", "499")
+STATUSES: Final[tuple[str, ...]] = ("1xx", "2xx", "3xx", "4xx", "5xx", "499")
 """The label values of `status`. 499: the client went away before it had the whole answer."""
 
-BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
+BUCKETS: Final[tuple[float, ...]] = (
+    0.0001,
+    0.00025,
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    10.0,
+    60.0,
+)
 """Upper bounds in seconds. From 100 µs, because what the gateway adds is a fraction of a millisecond, to 60 s,
 where time-outs end most requests. Three steps to a decade keep a quantile within a factor of two; above 2.5 s only
 "slow" and "timed out" are told apart, since each bucket is one more time series for every route."""
 
-_METHOD_COLUMN = {method: column * len(STATUSES) for column, method in enumerate(METHODS)}
-_OTHER_METHOD = _METHOD_COLUMN["other"]
-_STATUS_ROW = {status: status // 100 - 1 for status in range(100, 600)} | {499: STATUSES.index("499")}
-_INVALID_STATUS = STATUSES.index("5xx")
+_METHOD_COLUMN: Final = {method: column * len(STATUSES) for column, method in enumerate(METHODS)}
+_OTHER_METHOD: Final = _METHOD_COLUMN["other"]
+_STATUS_ROW: Final = {status: status // 100 - 1 for status in range(100, 600)} | {499: STATUSES.index("499")}
+_INVALID_STATUS: Final = STATUSES.index("5xx")
 """RFC 9110 §15: a status code outside 100..599 is treated as a 5xx."""
 
 

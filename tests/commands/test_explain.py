@@ -16,8 +16,9 @@ from gateway.cli import main
 from gateway.commands.explaining.text import FANCY_MARKS, PLAIN_MARKS, as_text
 from gateway.commands.explaining.token import key_origin
 from gateway.commands.explaining.way import explain
-from gateway.config.compile import Snapshot, compile_config
+from gateway.config.compile import compile_config
 from gateway.config.load import load_config
+from gateway.config.snapshot import Snapshot
 from gateway.mechanisms.authenticators.issued import IssuedSettings
 from gateway.mechanisms.authenticators.jwt import JwtSettings
 from gateway.mechanisms.base import Resources

@@ -10,8 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
-from gateway.config.compile import Snapshot, compile_config
+from gateway.config.compile import compile_config
 from gateway.config.load import load_text
+from gateway.config.snapshot import Snapshot
 from gateway.mechanisms.base import offline_resources
 from gateway.proxy.client import ClientConnection
 from gateway.proxy.plane import DataPlane

@@ -1,9 +1,9 @@
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from gateway.mechanisms.authorization import AuthorizationHeader
 from gateway.mechanisms.base import Credentials, TokenSource
 from gateway.mechanisms.sources import (
-    AuthorizationHeader,
     CookieSource,
     HeaderSource,
     SubprotocolSource,
@@ -215,16 +215,19 @@ def test_a_source_says_what_it_reads(source: TokenSource, credentials: Credentia
 @pytest.mark.parametrize(
     ("written", "source"),
     [
-        ("authorization", AuthorizationHeader()),
         ({"header": "X-Access-Token"}, HeaderSource(header="X-Access-Token")),
         ({"cookie": "__Host-at", "origins": ["https://a"]}, CookieSource(cookie="__Host-at", origins={"https://a"})),
         ({"subprotocol": "jwt."}, SubprotocolSource(subprotocol="jwt.")),
     ],
 )
-def test_a_setting_names_a_source(written: object, source: TokenSource) -> None:
+def test_a_setting_is_a_source(written: object, source: TokenSource) -> None:
     settings = SETTINGS.validate_python(written)
     assert token_source(settings) == source
     assert SETTINGS.validate_python(settings) == settings
+
+
+def test_the_word_authorization_names_the_header() -> None:
+    assert isinstance(token_source(SETTINGS.validate_python("authorization")), AuthorizationHeader)
 
 
 @pytest.mark.parametrize("written", ["bearer", 7, None, {}, {"query": "access_token"}, [], AuthorizationHeader()])

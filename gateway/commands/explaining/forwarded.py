@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from gateway.config.compile import Snapshot
+from gateway.config.snapshot import Snapshot
 from gateway.engine.routes import Route
 from gateway.mechanisms.mutators import IdentityToken
 from gateway.model.decision import Allow

@@ -24,7 +24,7 @@ from gateway.commands.explaining.words import (
     why_unreadable,
 )
 from gateway.commands.showing.moments import moment
-from gateway.config.compile import Snapshot
+from gateway.config.snapshot import Snapshot
 from gateway.engine.cors import is_preflight
 from gateway.engine.gatekeeper import (
     UNDECIDED,
@@ -36,7 +36,7 @@ from gateway.engine.gatekeeper import (
 )
 from gateway.engine.paths import Target
 from gateway.engine.routes import Route
-from gateway.mechanisms.sources import AuthorizationHeader
+from gateway.mechanisms.authorization import AuthorizationHeader
 from gateway.model.decision import Allow, Deny, Pending
 from gateway.model.errors import NoRoute, Refusal, Unavailable
 from gateway.model.faces import Face, face

@@ -8,7 +8,7 @@ from functools import cache
 
 import h11
 
-from gateway.config.compile import Snapshot
+from gateway.config.snapshot import Snapshot
 from tests.fuzz.strict_http import Message, read_answers, read_requests
 from tests.fuzz.wire import Between, Wire, pieces, snapshot
 

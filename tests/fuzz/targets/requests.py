@@ -10,7 +10,7 @@ from functools import cache
 
 import h11
 
-from gateway.config.compile import Snapshot
+from gateway.config.snapshot import Snapshot
 from gateway.model.errors import MalformedMessage
 from gateway.proxy.relay import Relay
 from tests.fuzz.strict_http import Message, read_answers, read_requests
