@@ -27,15 +27,15 @@ class RequestRecorder:
     def request(self, relay: Relay, now: float) -> None:
         """Record a request that ended at `now` (monotonic time)."""
         reason = _reason(relay)
-        status = 499 if reason in _GONE else relay.status
+        status = 499 if reason in _GONE else relay.answer.status
         total = now - relay.started_at
         added = relay.added or None
-        upstream = relay.answered_at - relay.sent_at if relay.sent_at and relay.answered_at else None
+        upstream = relay.answer.began_at - relay.sent_at if relay.sent_at and relay.answer.began_at else None
         tally = None if relay.route is None else self._tallies.get(relay.route.id)
         if tally is None:
             tally = self._metrics.route(None if relay.route is None else relay.route.id)
         tally.record(
-            relay.request.method, status, reason, total, added, upstream, relay.request_bytes, relay.response_bytes
+            relay.request.method, status, reason, total, added, upstream, relay.request_bytes, relay.answer.body_bytes
         )
         if self._access_log.is_on and self._access_log.wants(status, reason):
             self._access_log.write(_entry(relay, status, reason, total, added, upstream))
@@ -78,7 +78,7 @@ def _entry(
         upstream=relay.route.upstream if relay.allow is not None and relay.route is not None else None,
         target=relay.target or None,
         request_bytes=relay.request_bytes,
-        response_bytes=relay.response_bytes,
+        response_bytes=relay.answer.body_bytes,
         duration_ms=total * 1000,
         added_ms=None if added is None else added * 1000,
         upstream_ms=None if upstream is None else upstream * 1000,

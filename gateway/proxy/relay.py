@@ -5,11 +5,12 @@ answer. It ends exactly once, in `_finish`, whatever happens: answered, refused,
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Final, assert_never
 
+from gateway.config.schema import HeaderNames
 from gateway.config.snapshot import Snapshot
 from gateway.engine.gatekeeper import Decision
 from gateway.engine.routes import Route
@@ -26,16 +27,9 @@ from gateway.model.faces import face
 from gateway.model.principal import Principal
 from gateway.model.request import Header, InboundRequest
 from gateway.proxy.answer_heads import AnswerHead
-from gateway.proxy.heads import (
-    Framing,
-    as_lines,
-    expects_continue,
-    granted_upgrade,
-    own_response,
-    request_head,
-    status_line,
-)
-from gateway.proxy.issued import issued_headers, with_issued
+from gateway.proxy.answer_writer import LAST_CHUNK, AnswerWriter
+from gateway.proxy.heads import Framing, expects_continue, granted_upgrade, request_head, status_line
+from gateway.proxy.issued import issued_headers
 from gateway.proxy.pace import Pace
 from gateway.proxy.pool import UpstreamPool
 from gateway.proxy.tunnel import Tunnel
@@ -48,12 +42,8 @@ DISCARDED_BYTES: Final = 64 * 1024
 """How much of a refused request's body is read and thrown away to keep the connection."""
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """RFC 9110 §9.2.2."""
-_LAST_CHUNK: Final = b"0\r\n\r\n"
 _MANY: Final = 64
 """Pieces of a body that may wait by themselves: each takes more memory than its bytes."""
-_STREAMS: Final = (b"text/event-stream", b"multipart/x-mixed-replace")
-"""Media types of answers that go on until a side closes."""
-_UNBOUNDED: Final = ("chunked", "close")
 
 
 class Relay:
@@ -66,12 +56,9 @@ class Relay:
     tunnel: Tunnel | None = None
     request_id = ""
     target = ""
-    status = 0
     request_bytes = 0
-    response_bytes = 0
     started_at = 0.0
     sent_at = 0.0
-    answered_at = 0.0
     added = 0.0
     first_byte_timeout = inf
     idle_timeout = inf
@@ -81,10 +68,6 @@ class Relay:
     upgrade: bytes | None = None
     """The protocol that the request asks for and the route allows."""
 
-    _answer_framing = "none"
-    _answer_closes = False
-    _endless: Sequence[Header] = ()
-    """The headers of an answer without announced length."""
     _body_sent = False
     _gathers = False
     _pace: Pace | None = None
@@ -114,6 +97,7 @@ class Relay:
         self.error = error
         self.is_head = request.method == "HEAD"
         self.request_complete = framing == "none" and error is None
+        self.answer: Final = AnswerWriter(client, request)
         self._chunks: list[bytes] = []
 
     # --- the beginning: decide, then refuse or forward
@@ -229,7 +213,7 @@ class Relay:
         if chunks:
             self._body_sent = True
         if self.request_complete and self.framing == "chunked":
-            chunks.append(_LAST_CHUNK)
+            chunks.append(LAST_CHUNK)
         connection.write(b"".join((head, *chunks)) if chunks else head)
         if self.request_complete:
             connection.request_sent()
@@ -266,7 +250,7 @@ class Relay:
         self.request_complete = True
         if self._upstream is not None:
             if self.framing == "chunked":
-                self._chunks.append(_LAST_CHUNK)
+                self._chunks.append(LAST_CHUNK)
             self.body_pauses()
             self._upstream.request_sent()
         elif self._gathers and not self._ended:
@@ -293,63 +277,22 @@ class Relay:
 
     # --- the answer, from the upstream
 
-    def answer_interim(self, status: int, headers: list[Header]) -> None:
-        """A 1xx answer: passed on to those who can understand it (RFC 9110 §15.2)."""
-        if self.request.version == "1.1" and (status != 100 or expects_continue(self.request)):
-            head = self._client.plane.answer_heads.read(status, "1.1", headers)
-            self._client.send(status_line(status) + head.lines + b"\r\n")
-            self._client.flush()
-
     def answer_head(self, status: int, version: str, headers: list[Header]) -> AnswerHead:
-        """The head of the answer. A body without announced end is chunked for HTTP/1.1 clients: they see a cut."""
-        client = self._client
-        route = self.route
-        cors = route.cors if route is not None else None
-        marks_cors = cors is not None and cors.answers_preflight
-        is_own = route is not None and route.is_own
-        head = client.plane.answer_heads.read(
-            status, version, headers, is_head=self.is_head, marks_cors=marks_cors, is_own=is_own
-        )
-        self.status = status
-        self.answered_at = monotonic()
-        is_old = self.request.version == "1.0"
-        self._answer_framing = head.framing
-        if head.framing in _UNBOUNDED:
-            self._endless = headers
+        """The head of the answer. Without announced length, it ends with the token at the latest."""
+        keeps_alive = self.keeps_alive and self.request_complete and not self._client.plane.is_draining
+        answer = self.answer
+        head = answer.head(status, version, headers, self.route, self._issued, keeps_alive=keeps_alive)
+        if answer.is_endless:
             self._outlive_reload()
-            self._answer_framing = "close" if is_old else "chunked"
             if self.principal is not None:
                 self.deadline = self._token_ends_at()
-                client.plane.deadlines.watch(self)
-        self._answer_closes = (
-            not (self.keeps_alive and self.request_complete)
-            or self._answer_framing == "close"
-            or client.plane.is_draining
-        )
-        lines = self._with_issued(head.lines)
-        if cors is not None and marks_cors:
-            lines += as_lines(cors.readable(self.request))
-        client.send(b"".join((status_line(status), lines, self._answer_lines(is_old=is_old), b"\r\n")))
+                self._client.plane.deadlines.watch(self)
         return head
 
-    def _with_issued(self, lines: bytes) -> bytes:
-        request = self.request
-        return lines if request.issued is None else with_issued(lines, request, self.snapshot.config.headers)
-
-    def _answer_lines(self, *, is_old: bool) -> bytes:
-        lines = b"Transfer-Encoding: chunked\r\n" if self._answer_framing == "chunked" else b""
-        if self._answer_closes:
-            return lines + b"Connection: close\r\n"
-        return lines + b"Connection: keep-alive\r\n" if is_old else lines
-
-    def answer_body(self, data: bytes) -> None:
-        self.response_bytes += len(data)
-        if self._answer_framing == "chunked":
-            self._client.send(b"%x\r\n" % len(data))
-            self._client.send(data)
-            self._client.send(b"\r\n")
-        else:
-            self._client.send(data)
+    @property
+    def _issued(self) -> HeaderNames | None:
+        """The names of the headers that tell of new tokens, if some were made on the way."""
+        return None if self.request.issued is None else self.snapshot.config.headers
 
     def answer_flush(self) -> None:
         self._client.flush()
@@ -359,9 +302,8 @@ class Relay:
         self._upstream = None
         if self._ended:
             return
-        if self._answer_framing == "chunked":
-            self._client.send(_LAST_CHUNK)
-        self._end(closes=self._answer_closes)
+        self.answer.end()
+        self._end(closes=self.answer.closes)
 
     def upstream_failed(self, error: Refusal, connection: UpstreamConnection | None) -> None:
         """The upstream cannot be reached, fell silent, closed or talked nonsense."""
@@ -375,7 +317,7 @@ class Relay:
             return
         if connection is not None:
             connection.pool.not_replaced(connection, self, error)
-        if self.status:
+        if self.answer.status:
             self.error = error
             self._end_broken()
         else:
@@ -415,13 +357,7 @@ class Relay:
         """The upstream agreed to the upgrade (RFC 9110 §15.2.2): from here on a tunnel carries bytes."""
         client, upstream = self._client, self._upstream
         assert upstream is not None
-        self.status = 101
-        self.answered_at = monotonic()
-        protocol = next((value for name, value in headers if name.lower() == b"upgrade"), b"")
-        head = client.plane.answer_heads.read(101, "1.1", headers)
-        upgrade = b"Connection: Upgrade\r\nUpgrade: " + protocol + b"\r\n\r\n"
-        client.send(status_line(101) + self._with_issued(head.lines) + upgrade)
-        client.flush()
+        self.answer.switch(headers, self._issued)
         self.tunnel = Tunnel(self, client, upstream, self.idle_timeout, self._token_ends_at())
         client.become_tunnel(self.tunnel)
         self._outlive_reload()
@@ -460,13 +396,12 @@ class Relay:
     @property
     def is_endless(self) -> bool:
         """Whether nobody knows when this ends: an upgraded connection, or an answer without announced length."""
-        return self.tunnel is not None or self._answer_framing in _UNBOUNDED
+        return self.tunnel is not None or self.answer.is_endless
 
     @property
     def is_stream(self) -> bool:
         """Whether this goes on for as long as both sides like: an upgraded connection, or a stream of events."""
-        kinds = (value for name, value in self._endless if name.lower() == b"content-type")
-        return self.tunnel is not None or next(kinds, b"").partition(b";")[0].strip().lower() in _STREAMS
+        return self.tunnel is not None or self.answer.is_stream
 
     def end_stream(self, error: Refusal) -> None:
         """End it between two pieces. A client of HTTP/1.1 sees that no end was announced."""
@@ -481,7 +416,7 @@ class Relay:
         if self._ended:
             return
         self.error = error
-        if self.status:
+        if self.answer.status:
             self._end_broken()
             return
         shown = face(error, self.snapshot.challenge, self.request_id)
@@ -495,13 +430,8 @@ class Relay:
     def _answer_ourselves(
         self, status: int, headers: tuple[tuple[str, str], ...], body: bytes, *, closes: bool = False
     ) -> None:
-        self.status = status
-        self.answered_at = monotonic()
         closes = closes or not self.keeps_alive or self._client.plane.is_draining or not self._rest_is_small()
-        if not self.is_head:
-            self.response_bytes = len(body)
-        date = self._client.plane.http_date()
-        self._client.send(own_response(status, date, headers, body, is_head=self.is_head, closes=closes))
+        self.answer.whole(status, headers, body, closes=closes)
         self._end(closes=closes)
 
     def _rest_is_small(self) -> bool:
@@ -529,7 +459,7 @@ class Relay:
         """The answer cannot be completed: the client must see that it was cut."""
         self._leave()
         self._finish()
-        if self._answer_framing == "close":
+        if self.answer.framing == "close":
             self._client.reset()
         else:
             self._client.abort()

@@ -40,7 +40,7 @@ class Tunnel:
         self._stay_alive()
 
     def from_upstream(self, data: bytes) -> None:
-        self._relay.response_bytes += len(data)
+        self._relay.answer.body_bytes += len(data)
         self._client.send(data)
         self._client.flush()
         self._stay_alive()

@@ -301,14 +301,14 @@ class UpstreamConnection:
         if self._answered or self.relay is None:
             self._doubtful = True
         else:
-            self.relay.answer_body(data)
+            self.relay.answer.body(data)
 
     def on_message_complete(self) -> None:
         if self._status == 101:
             return
         if self._status < 200:
             if self.relay is not None:
-                self.relay.answer_interim(self._status, self._headers)
+                self.relay.answer.interim(self._status, self._headers)
             return
         self._answered = True
 

@@ -327,7 +327,7 @@ async def test_the_kernel_does_not_keep_an_answer_for_those_who_do_not_read(tmp_
         [connection] = gateway.gateway.plane.connections
         await eventually(lambda: connection.transport.get_write_buffer_size() > 0)
         assert connection.relay is not None
-        assert connection.relay.response_bytes < 2**20
+        assert connection.relay.answer.body_bytes < 2**20
 
 
 async def test_an_answer_that_was_the_last_must_be_taken_too(tmp_path: Path) -> None:
