@@ -357,11 +357,14 @@ class ClientConnection:
         if self.relay is None and not self.queue and not self._is_blocked:
             self.relay = relay
             relay.begin()
-            if self.relay is relay:
+            if self._is_answering(relay):
                 self.rearm()
             return
         self.queue.append(relay)
         self._pump()
+
+    def _is_answering(self, relay: Relay) -> bool:
+        return self.relay is relay
 
     def relay_ended(self, relay: Relay, *, closes: bool) -> None:
         """The answer is written: close, throw away the rest of the request, or begin with the next one."""
