@@ -5,13 +5,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.contenders import Scene, gateway_command
 from bench.filling import fill
 from bench.fleets import SQLITE_FILE, Store, fleet_over
+from bench.gateway_setup import gateway_command
 from bench.lookups import revocations
 from bench.material import make_material
 from bench.measure import cpu_seconds, resident_mib
 from bench.processes import Cores, Processes, free_ports
+from bench.scene import Ports, Scene
 from tests.clients.processes import GatewayProcess
 
 _PATIENCE = 240.0
@@ -79,9 +80,9 @@ async def idle_over(store: Store, directory: Path, house: Path, seconds: float) 
 async def idle_without_state(directory: Path, cores: Cores, seconds: float) -> Idle:
     """Watch a gateway that has no state."""
     scene = Scene(directory, 9, make_material(directory, 1), connections=1)
-    [port] = free_ports(1)
+    ports = Ports(*free_ports(3))
     with Processes(directory) as processes:
-        pid = processes.start("idle", gateway_command(scene, port), cores.contender, port)
+        pid = processes.start("idle", gateway_command(scene, ports), {cores.contender}, ports.http)
         return Idle("none", await _share(pid, seconds))
 
 

@@ -9,10 +9,11 @@ from os import getpid
 from pathlib import Path
 from statistics import median
 
-from bench.contenders import Scene, write_gateway_config
 from bench.fleets import digest_of
+from bench.gateway_setup import write_gateway_config
 from bench.material import make_material
 from bench.measure import resident_mib
+from bench.scene import Ports, Scene
 from gateway.commands.check import checked
 from gateway.engine.gatekeeper import Gatekeeper
 from gateway.model.decision import Allow
@@ -52,7 +53,7 @@ def revocations(number: int) -> Iterator[Revocation]:
 def look_ups(directory: Path, numbers: Sequence[int]) -> list[LookUps]:
     """Measure at each number of revocations: by turns, since the machine's own speed drifts."""
     material = make_material(directory, TOKENS)
-    config = Path(write_gateway_config(Scene(directory, 9, material, connections=1), 8080))
+    config = Path(write_gateway_config(Scene(directory, 9, material, connections=1), Ports(8080, 8443, 9090)))
     tokens = material.tokens.read_text().split()
     callers = [_Callers(checked(config, {}).gatekeeper, number, tokens) for number in numbers]
     rounds = [[each.samples() for each in callers] for _ in range(_ROUNDS + 1)][1:]

@@ -1,33 +1,30 @@
-"""One measurement: wrk on one side, the contender's own accounting in /proc on the other."""
+"""One measurement: a load on one side, the contender's own accounting in /proc on the other."""
 
-import json
 import os
-import shutil
-import subprocess
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from bench.contenders import STATUS_PATH
-from bench.processes import BenchError, Cores, MissingProgram, pinned_to
+from bench.answers import STATUS_PATH
+from bench.load import Counted, Load
+from bench.processes import BenchError, NothingAnswered
+from bench.scene import Ports
+from bench.works import Work
 
+_SCHEDULED: Final = Path("/proc/self/schedstat")
+_LOOKS: Final = 50
+_LOOK: Final = 0.4
+# A gateway with a store asks it for news: a few percent of a slow core.
+_IDLE: Final = 0.06
 _TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
-_SCRIPT: Final = Path(__file__).with_name("wrk.lua")
 # proc(5): utime, stime, cutime and cstime are fields 14 to 17, ppid is field 4; counted here after the name, field 2.
 _PPID: Final = 1
 _TIMES: Final = slice(11, 15)
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What wrk is told."""
-
-    connections: int
-    tokens: Path
-    cores: Cores
-    upstream_port: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,74 +36,116 @@ class Sample:
     """CPU time per request, user and system, of all processes of the contender."""
     rate: float
     busy: float
-    """How much of its core the contender used: below 1, the load was the limit and not the contender."""
+    """How many cores the contender used: below 1, the load was the limit and not the contender."""
     others: float
-    """How much of that core went to anything else: other processes, or the host of a virtual machine."""
-    p50_ms: float
-    p99_ms: float
+    """How much of the contender's core went to anything else: other processes, or the host of a virtual machine."""
     rss_mib: float
     errors: int
-    unforwarded: int
-    """Answers that came without a request to the upstream."""
+    """Answers with another status than the right one, broken connections, answers the upstream was not asked for."""
 
 
-def require_wrk() -> None:
-    """Raise BenchError if there is no load generator."""
-    if shutil.which("wrk") is None:
-        raise MissingProgram("wrk is not installed")
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A contender, by its first process and its ports, and what it is to do."""
+
+    work: Work
+    pid: int
+    ports: Ports
+    is_pinned: bool
 
 
-def warm_up(load: Load, port: int, seconds: int) -> None:
-    """Let caches fill and connections open."""
-    if seconds:
-        _wrk(load, port, seconds)
-
-
-def measure(load: Load, pid: int, port: int, seconds: int) -> Sample:
-    """Load the contender at `port`, whose first process is `pid`, for that many seconds."""
-    core = load.cores.contender
-    forwarded, before, used_before = _upstream_requests(load.upstream_port), cpu_seconds(pid), _core_seconds(core)
-    started = time.monotonic()
-    wrk = _wrk(load, port, seconds)
-    cpu, used, elapsed = cpu_seconds(pid) - before, _core_seconds(core) - used_before, time.monotonic() - started
+def measure(load: Load, jobs: Sequence[Job], seconds: float, upstream: int) -> list[Sample]:
+    """Load contenders for that many seconds, all at once. `upstream` counts requests at its port."""
+    forwarded, before, started = _settled_requests(upstream), _used(jobs), time.monotonic()
+    core_before = _core_seconds(load.core)
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        ask = [pool.submit(load.closed, job.work, job.ports, seconds, is_pinned=job.is_pinned) for job in jobs]
+        counts = [each.result() for each in ask]
+    used, elapsed = _used(jobs), time.monotonic() - started
+    others = max(0.0, _core_seconds(load.core) - core_before - sum(used) + sum(before)) / elapsed
+    if not all(counted.requests for counted in counts):
+        raise NothingAnswered("no request was answered")
     # The second look at the counter is a request as well.
-    forwarded = _upstream_requests(load.upstream_port) - forwarded - 1
-    requests = wrk["requests"]
-    if not requests:
-        raise BenchError("no request was answered")
-    return Sample(
-        requests=requests,
-        cpu_us=cpu * 1e6 / requests,
-        rate=requests * 1e6 / wrk["duration_us"],
-        busy=cpu / elapsed,
-        others=max(0.0, used - cpu) / elapsed,
-        p50_ms=wrk["p50_us"] / 1000,
-        p99_ms=wrk["p99_us"] / 1000,
-        rss_mib=resident_mib(pid),
-        errors=wrk["refused"] + wrk["broken"],
-        unforwarded=max(0, requests - forwarded),
-    )
+    lost = _lost(jobs, counts, _upstream_requests(upstream) - forwarded - 1)
+    return [
+        Sample(
+            requests=counted.requests,
+            cpu_us=(now - then) * 1e6 / counted.requests,
+            rate=counted.requests / counted.seconds,
+            busy=(now - then) / elapsed,
+            others=others if job.is_pinned else 0.0,
+            rss_mib=resident_mib(job.pid),
+            errors=counted.broken + _wrong_answers(job.work, counted) + lost,
+        )
+        for job, counted, then, now in zip(jobs, counts, before, used, strict=True)
+    ]
 
 
-def _wrk(load: Load, port: int, seconds: int) -> dict[str, Any]:
-    options = ["--threads", "1", "--connections", str(load.connections), "--duration", f"{seconds}s", "--latency"]
-    command = ["wrk", *options, "--script", str(_SCRIPT), f"http://127.0.0.1:{port}/", "--", str(load.tokens)]
-    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=pinned_to(load.cores.load), check=False)
-    for line in done.stdout.splitlines():
-        if line.startswith("BENCH "):
-            report: dict[str, Any] = json.loads(line.removeprefix("BENCH "))
-            return report
-    raise BenchError(f"wrk failed: {(done.stderr or done.stdout).strip()[-200:]}")
+def _used(jobs: Sequence[Job]) -> list[float]:
+    return [_busy_seconds(job.pid) for job in jobs]
+
+
+def _wrong_answers(work: Work, counted: Counted) -> int:
+    return counted.refused if work.status < 400 else counted.requests - counted.refused
+
+
+def _lost(jobs: Sequence[Job], counts: Sequence[Counted], forwarded: int) -> int:
+    """Return how many answers came without a request to the upstream, or requests got there that must not."""
+    if any(job.work.is_websocket for job in jobs):
+        return 0
+    wanted = sum(counted.requests * job.work.forwarded for job, counted in zip(jobs, counts, strict=True))
+    return max(0, wanted - forwarded) if wanted else forwarded
+
+
+def _settled_requests(port: int) -> int:
+    """Return how many requests the upstream has counted, when those of an earlier load have come to their end."""
+    before = _upstream_requests(port)
+    for _ in range(_LOOKS):
+        time.sleep(0.02)
+        now = _upstream_requests(port)
+        if now == before + 1:
+            break
+        before = now
+    return now
 
 
 def _upstream_requests(port: int) -> int:
     # stub_status of nginx: the third line is "accepts handled requests".
-    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         connection.request("GET", STATUS_PATH)
         return int(connection.getresponse().read().splitlines()[2].split()[2])
+    except (OSError, HTTPException) as error:
+        raise BenchError(f"the upstream does not answer: {error!r}") from error
     finally:
         connection.close()
+
+
+def await_idle(pid: int) -> None:
+    """Wait, within reason, until a process has nothing to do: what belongs to its start is done."""
+    for _ in range(_LOOKS):
+        before = _busy_seconds(pid)
+        time.sleep(_LOOK)
+        if _busy_seconds(pid) - before < _LOOK * _IDLE:
+            return
+
+
+def _busy_seconds(pid: int) -> float:
+    """Return the CPU time of a process and its living descendants, to the nanosecond where the kernel tells it."""
+    if not _SCHEDULED.exists():
+        return cpu_seconds(pid)
+    stats = _stats()
+    if pid not in stats:
+        raise BenchError("the process is gone")
+    return sum(map(_scheduled_seconds, _family(pid, stats)))
+
+
+def _scheduled_seconds(pid: int) -> float:
+    nanoseconds = 0
+    for thread in Path(f"/proc/{pid}/task").glob("*"):
+        with suppress(OSError):  # it has ended meanwhile
+            nanoseconds += int((thread / "schedstat").read_text().split()[0])
+    return nanoseconds / 1e9
 
 
 def cpu_seconds(pid: int) -> float:

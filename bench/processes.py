@@ -1,12 +1,14 @@
 """Processes that are pinned to one core and do not outlive the run."""
 
 import os
+import random
+import shutil
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +17,12 @@ from typing import Final, Self
 ROOT: Final = Path(__file__).resolve().parent.parent
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-_START_SECONDS: Final = 15.0
+_ENOUGH_CORES: Final = 4
+# A gateway with 10,000 routes or a million revocations takes its time on a slow machine.
+_START_SECONDS: Final = 120.0
+# Below those that connections are given.
+_PORTS: Final = range(18_000, 32_000)
+_CHOICE: Final = random.SystemRandom()
 _STOP_SECONDS: Final = 5.0
 
 
@@ -27,32 +34,59 @@ class MissingProgram(BenchError):
     """A program is not installed, which says nothing about a contender."""
 
 
+class NothingAnswered(BenchError):
+    """A measurement without a single answer: on a machine that is too busy, the next one may have some."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cores:
-    """Which core carries the contender, and which one the load generator and the upstream."""
+    """Which core carries the contender, and which one the load generator and the upstream.
+
+    `pair` and `rest` are those of a contender with two workers, and of its load: apart where there are enough.
+    """
 
     contender: int
     load: int
+    pair: frozenset[int]
+    rest: frozenset[int]
+
+    def of(self, *, is_pinned: bool) -> frozenset[int]:
+        """Return where a contender runs."""
+        return frozenset({self.contender}) if is_pinned else self.pair
 
 
 def choose_cores() -> Cores:
     """Return the outermost two of the cores this process may use: neighbours are often threads of one core."""
     allowed = sorted(os.sched_getaffinity(0))
-    return Cores(contender=allowed[-1], load=allowed[0])
+    pair = allowed[-2:] if len(allowed) >= _ENOUGH_CORES else allowed
+    rest = [core for core in allowed if core not in pair] or allowed
+    return Cores(contender=allowed[-1], load=allowed[0], pair=frozenset(pair), rest=frozenset(rest))
 
 
-def pinned_to(core: int) -> Callable[[], None]:
-    """Return what a child process calls to stay on `core`, with all that it starts."""
-    return lambda: os.sched_setaffinity(0, {core})
+def pinned_to(cores: Collection[int]) -> Callable[[], None]:
+    """Return what a child process calls to stay on these cores, with all that it starts."""
+    return lambda: os.sched_setaffinity(0, cores)
+
+
+def program_path(name: str) -> str:
+    """Return where an installed program is; raise MissingProgram if it is not."""
+    # Debian keeps servers in sbin, which is not on every user's path.
+    found = shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/local/sbin:/usr/sbin")
+    if found is None:
+        raise MissingProgram(f"{name} is not installed")
+    return found
 
 
 def free_ports(count: int) -> list[int]:
-    """Return that many different loopback ports nobody listens on now."""
+    """Return that many different loopback ports nobody listens on now, and that no connection is given meanwhile."""
     with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+        taken: list[int] = []
+        while len(taken) < count:
+            each = stack.enter_context(socket.socket())
+            with suppress(OSError):
+                each.bind(("127.0.0.1", _CHOICE.choice(_PORTS)))
+                taken.append(each.getsockname()[1])
+        return taken
 
 
 class Processes:
@@ -62,10 +96,24 @@ class Processes:
         self._directory = directory
         self._running: list[subprocess.Popen[bytes]] = []
 
-    def start(self, name: str, command: Sequence[str], core: int, port: int) -> int:
-        """Start `command` on `core`, wait until it listens on `port`, and return its process id."""
-        log = self._directory / f"{name}.log"
-        with log.open("wb") as output:
+    @contextmanager
+    def until_done(self) -> Iterator[None]:
+        """End what is started inside when it is left; what was started before goes on."""
+        before = list(self._running)
+        try:
+            yield
+        finally:
+            self._end([process for process in self._running if process not in before])
+            self._running = before
+
+    def log_of(self, name: str) -> Path:
+        """Return where the output of a process goes."""
+        return self._directory / f"{name}.log"
+
+    def start(self, name: str, command: Sequence[str], cores: Collection[int], port: int) -> int:
+        """Start `command` on these cores, wait until it listens on `port`, and return its process id."""
+        log = self.log_of(name)
+        with log.open("ab") as output:
             process = subprocess.Popen(
                 command,
                 cwd=ROOT,
@@ -73,7 +121,7 @@ class Processes:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=pinned_to(core),
+                preexec_fn=pinned_to(cores),
             )
         self._running.append(process)
         _await_listening(process, port, log)
@@ -85,12 +133,16 @@ class Processes:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._end(self._running)
+
+    @staticmethod
+    def _end(running: Sequence["subprocess.Popen[bytes]"]) -> None:
         # An impatient second Ctrl-C waits until all are gone.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-        for process in self._running:
+        for process in running:
             _signal_group(process, signal.SIGTERM)
         deadline = time.monotonic() + _STOP_SECONDS
-        for process in self._running:
+        for process in running:
             _await_end(process, deadline)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import session_tables
+from bench.conditions import session_conditions
 from bench.crowds import Idle, Start, idle_over, idle_without_state, starts_over
 from bench.fleets import SQLITE, Store, house_in, redis_store
 from bench.lookups import look_ups, view_mib
 from bench.processes import STOP_SIGNALS, BenchError, choose_cores
 from bench.propagation import Delays, delays_over
-from bench.report import session_conditions
 from bench.speeds import StoreSpeeds, speeds_over
 
 

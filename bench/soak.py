@@ -17,10 +17,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.conditions import session_conditions
 from bench.fleets import fleet_over, house_in, port_of, redis_store
 from bench.mixed import Mixed, Upstream
 from bench.processes import STOP_SIGNALS, BenchError
-from bench.report import session_conditions
 from bench.storm import MAX_STALENESS, Event, Scenario, Storm, kill_redis
 from bench.tables import table
 from tests.clients.processes import GatewayProcess

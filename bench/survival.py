@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+from bench.conditions import session_conditions
 from bench.fleets import SQLITE, Store, house_in, redis_store, sentinel_store
 from bench.processes import STOP_SIGNALS, BenchError
-from bench.report import session_conditions
 from bench.storm import Event, Outcome, Scenario, kill_gateway, kill_primary, kill_redis, play, revive_primary
 from bench.tables import table
 
