@@ -1,7 +1,6 @@
 """The gateway's own keys and sessions, for tests."""
 
 import json
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -72,4 +71,4 @@ def a_session(**changes: Any) -> Session:
         claims={"roles": ["admin"], "plan": {"b": 1, "a": [2]}},
         version=4,
     )
-    return replace(session, **changes)
+    return session._replace(**changes)

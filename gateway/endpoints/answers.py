@@ -1,5 +1,6 @@
 """How tokens travel to a client: in the body, in headers, or in cookies."""
 
+import json
 from typing import Any
 
 from aiohttp import web
@@ -12,6 +13,7 @@ from gateway.model.session import Issued
 
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 """RFC 6749 §5.1."""
+_JSON = {**NO_STORE, "Content-Type": "application/json; charset=utf-8"}
 
 
 def token_answer(
@@ -26,7 +28,7 @@ def token_answer(
     is_refresh_in_body = kind == "json" or (kind == "cookies" and not endpoints.settings.cookies.refresh_cookie)
     if is_refresh_in_body and refresh_token is not None:
         in_body["refresh_token"] = refresh_token
-    response = web.json_response({**in_body, **body}, status=status, headers=NO_STORE)
+    response = json_answer({**in_body, **body}, status=status)
     if kind == "headers":
         access_header, refresh_header = endpoints.token_headers
         response.headers[access_header] = issued.access_token
@@ -35,6 +37,11 @@ def token_answer(
     if kind == "cookies":
         set_cookies(endpoints, response, issued, refresh_token)
     return response
+
+
+def json_answer(document: dict[str, Any], *, status: int = 200) -> web.Response:
+    """Return a document that nobody may keep."""
+    return web.Response(body=json.dumps(document).encode(), status=status, headers=_JSON)
 
 
 def redirect_answer(endpoints: Endpoints, issued: Issued, target: str, *, with_refresh: bool) -> web.Response:

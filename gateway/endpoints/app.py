@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
+from aiohttp.typedefs import Handler
 
 from gateway.config.sessions import own_paths
 from gateway.endpoints.context import REQUEST_ID, Endpoints
@@ -22,6 +22,7 @@ from gateway.model.faces import Challenge
 from gateway.tokens.signing import SigningKey
 
 Endpoint = Callable[[Endpoints, web.Request], Awaitable[web.Response]]
+Answering = Callable[[web.Request], Awaitable[web.Response]]
 
 ENDPOINTS: dict[str, Endpoint] = {
     "token": token,
@@ -42,28 +43,31 @@ ENDPOINTS: dict[str, Endpoint] = {
 def endpoints_application(
     identity_key: SigningKey | None, jwks_path: str, endpoints: Endpoints | None = None
 ) -> web.Application:
-    """Return the application. Without an identity key and endpoints for sessions it has no routes."""
-    app = web.Application(client_max_size=MAX_BYTES, middlewares=[_elsewhere(endpoints)])
-    app.on_response_prepare.append(_hide_the_server)
+    """Return the application. Without an identity key and endpoints for sessions it has no routes.
+
+    Nothing of aiohttp's runs between the connection and a handler: neither middlewares nor signals.
+    """
+    app = web.Application(client_max_size=MAX_BYTES)
+    elsewhere = _Elsewhere(endpoints)
     if identity_key is not None:
         document = {"keys": [dict(identity_key.jwk)]}
 
         async def show_identity_jwks(_: web.Request) -> web.Response:
             return public_document(document)
 
-        app.add_routes([web.get(jwks_path, show_identity_jwks)])
+        app.router.add_route("*", jwks_path, elsewhere.but_for(("GET", "HEAD"), show_identity_jwks))
     if endpoints is not None:
         for name, path, methods in own_paths(endpoints.settings):
-            add = web.get if "GET" in methods else web.post
-            app.add_routes([add(path, _answering(endpoints, name, ENDPOINTS[name]))])
+            app.router.add_route("*", path, elsewhere.but_for(methods, _answering(endpoints, name, ENDPOINTS[name])))
         app.on_cleanup.append(_closing(endpoints))
+    app.router.add_route("*", "/{path:.*}", elsewhere.but_for((), None))
     return app
 
 
-def _answering(endpoints: Endpoints, name: str, endpoint: Endpoint) -> Handler:
+def _answering(endpoints: Endpoints, name: str, endpoint: Endpoint) -> Answering:
     """Return a handler that turns refusals into their faces, and bugs into 500."""
 
-    async def answer(request: web.Request) -> web.StreamResponse:
+    async def answer(request: web.Request) -> web.Response:
         result = "ok"
         try:
             response = await endpoint(endpoints, request)
@@ -83,24 +87,31 @@ def _answering(endpoints: Endpoints, name: str, endpoint: Endpoint) -> Handler:
     return answer
 
 
-def _elsewhere(endpoints: Endpoints | None) -> Middleware:
-    """Return what answers where there is no endpoint, or not with this method: in JSON, like everything else."""
-    challenge = Challenge("gateway") if endpoints is None else endpoints.challenge
-    request_id_header = REQUEST_ID if endpoints is None else endpoints.request_id_header
+class _Elsewhere:
+    """What answers where there is no endpoint, or not with this method: in JSON, like everything else."""
 
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        request_id = request.headers.get(request_id_header, "")
-        try:
-            return await handler(request)
-        except web.HTTPMethodNotAllowed as error:
-            response = refusal_answer(MethodNotAllowed("another method"), challenge, request_id)
-            response.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
+    def __init__(self, endpoints: Endpoints | None) -> None:
+        self._challenge = Challenge("gateway") if endpoints is None else endpoints.challenge
+        self._request_id_header = REQUEST_ID if endpoints is None else endpoints.request_id_header
+
+    def but_for(self, methods: tuple[str, ...], answering: Answering | None) -> Handler:
+        """Return a handler that leaves these methods to another one, if there is one."""
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            if answering is not None and request.method in methods:
+                response = await answering(request)
+            elif answering is not None:
+                response = self._refused(request, MethodNotAllowed("another method"))
+                response.headers["Allow"] = ", ".join(sorted(methods))
+            else:
+                response = self._refused(request, NoRoute("no endpoint"))
+            response.headers["Server"] = "gateway"
             return response
-        except web.HTTPNotFound:
-            return refusal_answer(NoRoute("no endpoint"), challenge, request_id)
 
-    return middleware
+        return handle
+
+    def _refused(self, request: web.Request, refusal: Refusal) -> web.Response:
+        return refusal_answer(refusal, self._challenge, request.headers.get(self._request_id_header, ""))
 
 
 def _closing(endpoints: Endpoints) -> Callable[[web.Application], Awaitable[None]]:
@@ -108,7 +119,3 @@ def _closing(endpoints: Endpoints) -> Callable[[web.Application], Awaitable[None
         endpoints.close()
 
     return close
-
-
-async def _hide_the_server(_: web.Request, response: web.StreamResponse) -> None:
-    response.headers["Server"] = "gateway"

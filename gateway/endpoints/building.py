@@ -1,30 +1,14 @@
-"""The endpoints of a Snapshot, built. What they remember of attempts outlives it."""
+"""The endpoints of a Snapshot, built."""
 
 from collections.abc import Callable
 
-from gateway.config.compile import Snapshot
-from gateway.config.sessions import SessionsSettings
+from gateway.config.snapshot import Snapshot
+from gateway.endpoints.attempts import Attempts
 from gateway.endpoints.clients import Clients
 from gateway.endpoints.context import Endpoints
-from gateway.endpoints.junk import JunkLimit
 from gateway.mechanisms.base import Resources
 from gateway.mechanisms.logins.base import Login
 from gateway.mechanisms.logins.guarded import GuardedLogin
-from gateway.mechanisms.logins.slowing import Slowing, SlowingSettings
-from gateway.model.clock import Clock
-
-
-class Attempts:
-    """What was tried at the endpoints of this process: guessing stays slow, whatever else is reloaded."""
-
-    def __init__(self, clock: Clock) -> None:
-        self.slowing = Slowing(SlowingSettings())
-        self.junk = JunkLimit(1, clock)
-
-    def adapt(self, settings: SessionsSettings) -> None:
-        """Go by other settings from now on, and forget nothing."""
-        self.slowing.adapt(SlowingSettings() if settings.login is None else settings.login.slowing)
-        self.junk.per_minute = settings.junk_per_minute
 
 
 def build_endpoints(

@@ -9,7 +9,7 @@ from gateway.engine.sessions import Exchange
 from gateway.model.errors import InvalidScope, UnauthorizedClient, UnknownRefreshToken
 from gateway.model.scope import is_scope
 from gateway.model.session import Issued
-from gateway.tokens.refresh_token import read_refresh_token
+from gateway.tokens.refresh_token import RefreshToken
 
 
 async def exchange(
@@ -28,7 +28,6 @@ async def exchange(
     if client is not None and not client.may_refresh:
         raise UnauthorizedClient("the client may not use the grant refresh_token")
     address = client_address(request)
-    _count_junk(endpoints, refresh_token, address)
     return await endpoints.service.exchange(
         Exchange(
             refresh_token,
@@ -36,6 +35,7 @@ async def exchange(
             access_token=access_token,
             scope=scope,
             address=address,
+            read=_read(endpoints, refresh_token, address),
         )
     )
 
@@ -50,8 +50,10 @@ def requested_scope(parameters: Parameters) -> str | None:
     return " ".join(dict.fromkeys(scope.split(" ")))
 
 
-def _count_junk(endpoints: Endpoints, refresh_token: str, address: str) -> None:
+def _read(endpoints: Endpoints, refresh_token: str, address: str) -> RefreshToken | None:
+    """Return what the token says; None for junk, which is counted."""
     try:
-        read_refresh_token(refresh_token, endpoints.own.keys.current, endpoints.settings.issuer)
+        return endpoints.service.read(refresh_token)
     except UnknownRefreshToken:
         endpoints.junk.count(address)
+        return None

@@ -7,7 +7,7 @@ null one is as good as absent (RFC 6749 §3.2); unknown ones are ignored. Nothin
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_plus
 
 from aiohttp import web
 
@@ -116,13 +116,24 @@ def _form(body: bytes) -> Parameters:
     if _BAD_ESCAPE.search(body):
         raise MalformedGrantRequest("a percent sign without two hexadecimal digits")
     try:
-        pairs = parse_qsl(body.decode("utf-8"), keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARAMETERS)
+        text = body.decode("utf-8")
+        if text.count("&") >= _MAX_PARAMETERS:
+            raise MalformedGrantRequest(f"more than {_MAX_PARAMETERS} parameters")
+        pairs = [_decoded(*pair.partition("=")) for pair in text.split("&") if pair]
     except ValueError as error:
-        raise MalformedGrantRequest("the form is not UTF-8, or has too many parameters") from error
+        raise MalformedGrantRequest("the form is not UTF-8") from error
     values = dict(pairs)
     if len(values) != len(pairs):
         raise MalformedGrantRequest("a parameter occurs twice")
     return Parameters(values)
+
+
+def _decoded(name: str, _: str, value: str) -> tuple[str, str]:
+    if "%" in name or "+" in name:
+        name = unquote_plus(name, errors="strict")
+    if "%" in value or "+" in value:
+        value = unquote_plus(value, errors="strict")
+    return name, value
 
 
 def _json(body: bytes) -> Parameters:

@@ -4,12 +4,12 @@ from typing import Any
 
 from aiohttp import web
 
-from gateway.endpoints.answers import NO_STORE
+from gateway.endpoints.answers import json_answer
 from gateway.endpoints.clients import Client
 from gateway.endpoints.context import Endpoints
 from gateway.endpoints.forms import read_form
-from gateway.model.errors import InvalidToken, UnauthorizedClient, UnknownRefreshToken
-from gateway.tokens.refresh_token import looks_like_refresh_token, read_refresh_token
+from gateway.model.errors import InvalidToken, UnauthorizedClient
+from gateway.tokens.refresh_token import looks_like_refresh_token
 
 INACTIVE: dict[str, Any] = {"active": False}
 _SHOWN = ("scope", "client_id", "sub", "exp", "iat", "aud", "iss", "jti", "auth_time")
@@ -26,7 +26,7 @@ async def introspect(endpoints: Endpoints, request: web.Request) -> web.Response
         answer = await _refresh_token(endpoints, token, caller)
     else:
         answer = _access_token(endpoints, token, caller)
-    return web.json_response(answer, headers=NO_STORE)
+    return json_answer(answer)
 
 
 def _access_token(endpoints: Endpoints, token: str, caller: Client) -> dict[str, Any]:
@@ -48,12 +48,13 @@ def _access_token(endpoints: Endpoints, token: str, caller: Client) -> dict[str,
 
 async def _refresh_token(endpoints: Endpoints, token: str, caller: Client) -> dict[str, Any]:
     """Say what a refresh token is worth to the client it was issued to. It is not exchanged by that."""
-    session = await endpoints.service.session_of(token)
-    if session is None or session.client_id != caller.id:
+    found = await endpoints.service.find(token)
+    if found is None or found.session.client_id != caller.id:
         return INACTIVE
+    session = found.session
     if endpoints.service.is_over(session, round(endpoints.clock() * 1000)):
         return INACTIVE
-    if _generation(endpoints, token) < session.generation:
+    if found.token.generation < session.generation:
         return INACTIVE
     return {
         "active": True,
@@ -64,10 +65,3 @@ async def _refresh_token(endpoints: Endpoints, token: str, caller: Client) -> di
         "iat": session.rotated_at_ms // 1000,
         "iss": endpoints.settings.issuer,
     }
-
-
-def _generation(endpoints: Endpoints, token: str) -> int:
-    try:
-        return read_refresh_token(token, endpoints.own.keys.current, endpoints.settings.issuer).generation
-    except UnknownRefreshToken:  # its key was withdrawn at this moment
-        return -1

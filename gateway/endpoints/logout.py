@@ -10,7 +10,6 @@ from gateway.endpoints.presented import PresentedTokens, presented_tokens
 from gateway.endpoints.redirects import requested_redirect
 from gateway.model.errors import InvalidToken, StoreUnavailable
 from gateway.model.session import EndReason
-from gateway.tokens.refresh_token import read_refresh_token
 
 
 async def logout(endpoints: Endpoints, request: web.Request) -> web.Response:
@@ -58,7 +57,7 @@ async def _session_of_refresh(endpoints: Endpoints, tokens: PresentedTokens) -> 
     try:
         session = await endpoints.service.session_of(tokens.refresh)
     except StoreUnavailable:
-        return read_refresh_token(tokens.refresh, endpoints.own.keys.current, endpoints.settings.issuer).sid
+        return endpoints.service.read(tokens.refresh).sid
     return None if session is None else session.sid
 
 

@@ -48,6 +48,9 @@ class Ending:
         self._issuer = issuer
         self._rules = rules
         self._record = record
+        self._everyone = tuple(mark(level, issuer, "") for level in (Level.EVERYTHING, Level.ISSUER))
+        self._clients: dict[str, bytes] = {}
+        """The marks of clients that were looked up before."""
         self.under_way: set[asyncio.Task[Any]] = set()
 
     # --- what ends
@@ -112,8 +115,10 @@ class Ending:
 
     def cut_off_time(self, subject: str, client_id: str) -> int:
         """Return the time before which everything of this subject and client is void."""
-        names = {Level.EVERYTHING: "", Level.ISSUER: "", Level.CLIENT: client_id, Level.SUBJECT: subject}
-        return max(self._view.before(mark(level, self._issuer, name)) for level, name in names.items())
+        client = self._clients.get(client_id)
+        if client is None:
+            client = self._clients[client_id] = mark(Level.CLIENT, self._issuer, client_id)
+        return max(map(self._view.before, (*self._everyone, client, mark(Level.SUBJECT, self._issuer, subject))))
 
     async def load(self, sid: str) -> tuple[Session | None, int]:
         """Load a session. What is known here to be dead is over, even if the store has lost that it is."""

@@ -26,16 +26,24 @@ def finished(
 
     @wraps(method)
     async def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        task = asyncio.get_running_loop().create_task(method(self, *args, **kwargs))
-        self.under_way.add(task)
-        task.add_done_callback(self.under_way.discard)
-        task.add_done_callback(_hear)
-        return await asyncio.shield(task)
+        loop = asyncio.get_running_loop()
+        outcome: asyncio.Future[T] = loop.create_future()  # who waits may cancel this, and nothing else
+        task = loop.create_task(method(self, *args, **kwargs))
+        under_way = self.under_way
+        under_way.add(task)
+
+        def tell(task: asyncio.Task[T]) -> None:
+            """Take the outcome in any case: nobody else may be left to hear of it."""
+            under_way.discard(task)
+            if task.cancelled():
+                outcome.cancel()
+            elif (error := task.exception()) is None:
+                if not outcome.done():
+                    outcome.set_result(task.result())
+            elif not outcome.done():
+                outcome.set_exception(error)
+
+        task.add_done_callback(tell)
+        return await outcome
 
     return call
-
-
-def _hear(task: asyncio.Task[Any]) -> None:
-    """Take the outcome: nobody else may be left to hear of it."""
-    if not task.cancelled():
-        task.exception()

@@ -58,6 +58,17 @@ class Exchange:
     access_token: str | None = field(default=None, repr=False)
     scope: str | None = None
     address: str = ""
+    read: RefreshToken | None = None
+    """What the refresh token says, from who has read it already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A refresh token that is genuine, its session, over or not, and the store's time."""
+
+    token: RefreshToken
+    session: Session
+    now_ms: int
 
 
 class SessionService(Ending):
@@ -81,6 +92,8 @@ class SessionService(Ending):
         super().__init__(store, feed, view, expect.issuer, rules, record)
         self._keys = keys
         self._expect = expect
+        self._lenient = replace(expect, leeway=_LENIENT)
+        self._audiences = tuple(sorted(expect.audiences))
         self._public_clients = public_clients
         self._logging_in: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -176,7 +189,7 @@ class SessionService(Ending):
             raise
 
     async def _exchange(self, request: Exchange) -> Issued:
-        token = read_refresh_token(request.refresh_token, self._keys.current, self._expect.issuer)
+        token = request.read or self.read(request.refresh_token)
         for _ in range(ATTEMPTS):
             session, now_ms = await self._load_genuine(token)
             outcome = exchange(session, self._presented(token, session, request, now_ms), now_ms, self._rules)
@@ -268,29 +281,33 @@ class SessionService(Ending):
 
     async def session_of(self, refresh_token: str) -> Session | None:
         """Return the session of a genuine refresh token of any generation, over or not; None for anything else."""
-        found = await self._find(refresh_token)
-        return None if found is None else found[1]
+        found = await self.find(refresh_token)
+        return None if found is None else found.session
 
     async def usable_session(self, refresh_token: str) -> Session | None:
         """Return the session of a refresh token that an exchange would take now, and change nothing."""
-        found = await self._find(refresh_token)
-        if found is None:
+        found = await self.find(refresh_token)
+        if found is None or not is_usable(found.session, found.token.generation, found.now_ms, self._rules):
             return None
-        token, session, now_ms = found
-        return session if is_usable(session, token.generation, now_ms, self._rules) else None
+        return found.session
 
-    async def _find(self, refresh_token: str) -> tuple[RefreshToken, Session, int] | None:
+    async def find(self, refresh_token: str) -> Found | None:
+        """Return what a refresh token of any generation is of; None unless it is genuine."""
         try:
-            token = read_refresh_token(refresh_token, self._keys.current, self._expect.issuer)
-            return token, *await self._load_genuine(token)
+            token = self.read(refresh_token)
+            return Found(token, *await self._load_genuine(token))
         except errors.UnknownRefreshToken:
             return None
+
+    def read(self, refresh_token: str) -> RefreshToken:
+        """Return what a refresh token says, before the store is asked. Raises UnknownRefreshToken for junk."""
+        return read_refresh_token(refresh_token, self._keys.current, self._expect.issuer)
 
     # --- our own access tokens
 
     def own_claims(self, token: str, now: float, *, expired: bool = False) -> Claims:
         """Return the claims of one of our own access tokens. Raises InvalidToken. Does not look at revocations."""
-        expect = replace(self._expect, leeway=_LENIENT) if expired else self._expect
+        expect = self._lenient if expired else self._expect
         verified = verify_jwt(read_jws(token), self._keys, expect, now)
         if isinstance(verified, Pending):
             raise TypeError("our own keys are always at hand")
@@ -303,7 +320,7 @@ class SessionService(Ending):
         signer = ring.signing_key_named(session.signing_kid) or ring.signing_key(now_ms / 1000)
         refresher = ring.refresh_key_named(session.refresh_kid) or ring.refresh_key(now_ms / 1000)
         return Issued(
-            access_token=access_token(session, signer, self._expect.issuer, tuple(sorted(self._expect.audiences))),
+            access_token=access_token(session, signer, self._expect.issuer, self._audiences),
             refresh_token=make_refresh_token(session, refresher, self._expect.issuer, self._rules.refresh.format),
             expires_in=max(0, session.access_expires_at - now_ms // 1000),
             scope=session.access_scope,

@@ -9,7 +9,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 
 class EndReason(StrEnum):
@@ -45,10 +46,10 @@ class End:
     at_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(NamedTuple):
     """One session. Times are of the store's clock: `_at` in Unix seconds, `_ms` in milliseconds.
 
+    A tuple, since every exchange makes several.
     `sid` is 22 characters of base64url, 16 bytes: the shard (2), then 14 random ones.
     `generation` counts the rotations; `rotated_at_ms` is when the present one came about, and anchors both windows.
     `access_issued_at` and `access_lifetime` (seconds) are those of the present generation's access token.
@@ -72,11 +73,11 @@ class Session:
     absolute_expires_at: int | None
     scope: str
     access_scope: str
-    salt: bytes = field(repr=False)
+    salt: bytes
     refresh_kid: int
     signing_kid: str
     acknowledged: bool = False
-    claims: Mapping[str, Any] = field(default_factory=dict)
+    claims: Mapping[str, Any] = MappingProxyType({})
     device: str = ""
     """What the client calls itself: a label, for people."""
     address: str = ""
@@ -84,6 +85,10 @@ class Session:
     ended: End | None = None
     version: int = 0
     commit_id: int = 0
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self._asdict().items() if name != "salt")
+        return f"Session({shown})"
 
     @property
     def edition(self) -> int:
@@ -93,7 +98,11 @@ class Session:
     @property
     def expires_at(self) -> int:
         """When the refresh token runs out. There is always one limit."""
-        return min(end for end in (self.idle_expires_at, self.absolute_expires_at) if end is not None)
+        idle, absolute = self.idle_expires_at, self.absolute_expires_at
+        if absolute is None:
+            assert idle is not None
+            return idle
+        return absolute if idle is None else min(idle, absolute)
 
     @property
     def access_expires_at(self) -> int:

@@ -8,7 +8,7 @@ it raises StoreUnavailable, and nobody is logged out by it.
 """
 
 import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import a2b_base64, b2a_base64
 from typing import Any
 
 from gateway.model.errors import StoreUnavailable
@@ -18,47 +18,55 @@ FORMAT = 1
 """Other numbers are refused: a field that an older gateway does not know would be lost when it writes."""
 KEPT = 3600
 """Seconds for which a record is kept beyond its tokens: leeways, and the clock of a new primary."""
-
-_ALWAYS = {
-    "u": "subject",
-    "c": "client_id",
-    "g": "generation",
-    "al": "access_lifetime",
-    "b": "created_at",
-    "s": "scope",
-    "rk": "refresh_kid",
-    "sk": "signing_kid",
-}
-_WHERE_THERE_IS_ONE: dict[str, tuple[str, Any]] = {
-    "k": ("acknowledged", False),
-    "m": ("claims", {}),
-    "d": ("device", ""),
-    "ip": ("address", ""),
-}
-"""Name → field, and the value that is left out. The names, and what they mean, are stored: never change them."""
-_TIMES = {"a": "access_issued_at", "l": "last_used_at"}
-_LIMITS = {"ie": "idle_expires_at", "ae": "absolute_expires_at"}
-"""Name → field with a time in seconds, counted from `created_at`; of the limits one may be missing."""
+_FROM_STANDARD, _TO_STANDARD = str.maketrans("+/", "-_"), str.maketrans("-_", "+/")
+"""Base64 is written with the characters of URLs."""
 
 
 def encode(session: Session) -> bytes:
-    """Return the record of a session. Raises ValueError or TypeError for claims that JSON cannot express."""
+    """Return the record of a session. Raises ValueError or TypeError for claims that JSON cannot express.
+
+    The names, and what they mean, are stored: never change them. What a session does not have is left out.
+    """
     begin = session.created_at
-    record: dict[str, Any] = {"f": FORMAT}
-    record |= {name: getattr(session, field) for name, field in _ALWAYS.items()}
-    times = {name: getattr(session, field) for name, field in (_TIMES | _LIMITS).items()}
-    record |= {name: at - begin for name, at in times.items() if at is not None}
+    record: dict[str, Any] = {
+        "f": FORMAT,
+        "u": session.subject,
+        "c": session.client_id,
+        "g": session.generation,
+        "al": session.access_lifetime,
+        "b": begin,
+        "s": session.scope,
+        "rk": session.refresh_kid,
+        "sk": session.signing_kid,
+        "a": session.access_issued_at - begin,
+        "l": session.last_used_at - begin,
+    }
+    if session.idle_expires_at is not None:
+        record["ie"] = session.idle_expires_at - begin
+    if session.absolute_expires_at is not None:
+        record["ae"] = session.absolute_expires_at - begin
     record["r"] = session.rotated_at_ms - begin * 1000
     if session.access_scope != session.scope:
         record["as"] = session.access_scope
-    record["n"] = urlsafe_b64encode(session.salt).decode()
-    for name, (field, absent) in _WHERE_THERE_IS_ONE.items():
-        if (value := getattr(session, field)) != absent:
-            record[name] = dict(value) if name == "m" else value
+    record["n"] = b2a_base64(session.salt, newline=False).decode().translate(_FROM_STANDARD)
+    _add_what_there_is(record, session)
+    return b"%d %b" % (session.edition, _encode(record).encode("utf-8", "surrogatepass"))
+
+
+def _add_what_there_is(record: dict[str, Any], session: Session) -> None:
+    if session.acknowledged:
+        record["k"] = True
+    if session.claims:
+        record["m"] = dict(session.claims)
+    if session.device:
+        record["d"] = session.device
+    if session.address:
+        record["ip"] = session.address
     if session.ended is not None:
         record["e"] = [session.ended.reason.value, session.ended.at_ms]
-    text = json.dumps(record, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return b"%d %b" % (session.edition, text.encode("utf-8", "surrogatepass"))
+
+
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
 def decode(record: bytes, sid: str) -> Session:
@@ -66,7 +74,7 @@ def decode(record: bytes, sid: str) -> Session:
     try:
         edition, _, text = record.partition(b" ")
         version, commit_id = divmod(int(edition), 2**32)
-        return _read(json.loads(text.decode("utf-8", "surrogatepass")), sid, version, commit_id)
+        return _read(_decode(text.decode("utf-8", "surrogatepass")), sid, version, commit_id)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         # No word of the record: what it says is nobody's business.
         raise StoreUnavailable(f"the record of session {sid} cannot be read: {type(error).__name__}") from None
@@ -85,27 +93,39 @@ def kept_until(session: Session) -> int:
     return max(session.expires_at, session.access_expires_at) + KEPT
 
 
+_decode = json.JSONDecoder().decode
+
+
 def _read(record: Any, sid: str, version: int, commit_id: int) -> Session:
     if record["f"] != FORMAT:
         raise _UnknownFormat
     begin: int = record["b"]
-    fields = {field: record[name] for name, field in _ALWAYS.items()}
-    for name, (field, absent) in _WHERE_THERE_IS_ONE.items():
-        fields[field] = record.get(name, absent)
-    for name, field in _TIMES.items():
-        fields[field] = begin + record[name]
-    for name, field in _LIMITS.items():
-        fields[field] = begin + record[name] if name in record else None
-    ended = record.get("e")
+    get = record.get
+    ended = get("e")
     return Session(
         sid=sid,
+        subject=record["u"],
+        client_id=record["c"],
+        generation=record["g"],
+        rotated_at_ms=begin * 1000 + record["r"],
+        access_issued_at=begin + record["a"],
+        access_lifetime=record["al"],
+        created_at=begin,
+        last_used_at=begin + record["l"],
+        idle_expires_at=begin + record["ie"] if "ie" in record else None,
+        absolute_expires_at=begin + record["ae"] if "ae" in record else None,
+        scope=record["s"],
+        access_scope=get("as", record["s"]),
+        salt=a2b_base64(record["n"].translate(_TO_STANDARD)),
+        refresh_kid=record["rk"],
+        signing_kid=record["sk"],
+        acknowledged=get("k", False),
+        claims=get("m", {}),
+        device=get("d", ""),
+        address=get("ip", ""),
+        ended=None if ended is None else End(EndReason(ended[0]), ended[1]),
         version=version,
         commit_id=commit_id,
-        rotated_at_ms=begin * 1000 + record["r"],
-        access_scope=record.get("as", record["s"]),
-        salt=urlsafe_b64decode(record["n"]),
-        ended=None if ended is None else End(EndReason(ended[0]), ended[1]),
-        **fields,
     )
 
 

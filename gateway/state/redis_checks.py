@@ -6,8 +6,8 @@ from redis.exceptions import RedisError
 
 from gateway.model.notice import Notice
 from gateway.state.base import BadStore
+from gateway.state.redis_line import Reply
 from gateway.state.redis_link import Link, words_of
-from gateway.state.redis_node import Reply
 from gateway.state.redis_places import USE_CLUSTER
 from gateway.state.redis_scripts import OPEN, plain
 
@@ -26,7 +26,7 @@ async def check(link: Link, new_epoch: str) -> None:
         _check_version(_field(server, "redis_version"), node.name, link.notice)
         _check_policy(_field(memory, "maxmemory_policy"), node.name, memory, link.notice)
         link.saw_replication(replication)
-    (shards,) = await link.ask(0, OPEN.command(link.feed_keys(0), [new_epoch, link.shards, 0]))
+    (shards,) = await link.ask(0, OPEN.command(link.keys(0).feed, [new_epoch, link.shards, 0]))
     if int(shards) != link.shards:
         raise BadStore(
             f"{link.place.name} was set up with {int(shards)} shards, not {link.shards}: "

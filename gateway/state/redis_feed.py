@@ -33,7 +33,7 @@ class RedisFeed:
         revocations: list[Revocation] = []
         heads = []
         for shard in range(self._link.shards):
-            _, revoked, _, _ = self._link.feed_keys(shard)
+            _, revoked, _, _ = self._link.keys(shard).feed
             async with self._link.hold(shard) as ask:
                 heads.append(head := _Head(await ask(self._tail(shard, "", ""))))
                 position: Any = 0
@@ -73,12 +73,12 @@ class RedisFeed:
             arguments: list[bytes | str | int] = [secrets.token_hex(8), self._link.shards, NEWS_KEPT]
             for revocation in part:
                 arguments += entries_of(revocation)
-            command = PUBLISH.command(self._link.feed_keys(shard), arguments)
+            command = PUBLISH.command(self._link.keys(shard).feed, arguments)
             await self._link.confirm(shard, command, is_durable=is_durable and start + BATCH >= len(revocations))
 
     def _tail(self, shard: int, epoch: str, number: str) -> Command:
         arguments = (secrets.token_hex(8), self._link.shards, NEWS_KEPT, epoch, number, PAGE)
-        return TAIL.command(self._link.feed_keys(shard), arguments)
+        return TAIL.command(self._link.keys(shard).feed, arguments)
 
     async def _reading(self, revocations: list[Revocation], heads: Sequence["_Head"]) -> Reading:
         if any(head.failure for head in heads):

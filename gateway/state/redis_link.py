@@ -10,6 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from redis.exceptions import (
@@ -25,9 +26,11 @@ from redis.exceptions import (
 
 from gateway.model.errors import StoreUnavailable, Unconfirmed
 from gateway.model.notice import Notice
-from gateway.state.redis_node import CONNECTIONS, Node, Reply
+from gateway.state.redis_line import Reply
+from gateway.state.redis_node import CONNECTIONS, Node
 from gateway.state.redis_places import Place
 from gateway.state.redis_scripts import Command, plain, send
+from gateway.state.turns import Turns
 
 ATTEMPTS = 3
 """How often one call looks for another server."""
@@ -43,8 +46,22 @@ PATIENCE = 4
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class ShardKeys:
+    """The keys of a shard: they share a hash tag, and so a slot."""
+
+    tag: bytes
+    feed: tuple[bytes, ...]
+    """Those of a feed: its head, revocations in force, when each ends, news."""
+    prefix: bytes
+
+    def of(self, kind: bytes, name: bytes) -> bytes:
+        """Return a key with a name."""
+        return self.prefix + kind + name
+
+
 class Link:
-    """Sends commands to where a shard is. Keys of a shard begin with `key(shard)` and share one slot."""
+    """Sends commands to where a shard is."""
 
     def __init__(
         self,
@@ -61,36 +78,61 @@ class Link:
         self.shards = shards or place.default_shards
         self.notice = notice
         self._prefix = prefix
+        self._keys: dict[int, ShardKeys] = {}
         self._timeout = timeout
         self._wait_replicas = wait_replicas
         self._monotonic = monotonic
         self._wait_ms = int(timeout * 333) or 1  # a third: twice goes into a call whose script must be sent again
         self._has_replica = False
         self._looked_at = float("-inf")
-        self._turns = asyncio.Semaphore(TURNS)
+        self._turns = Turns(TURNS)
         self._is_closed = False
 
-    def tag(self, shard: int) -> bytes:
-        return b"h%02d" % shard
-
-    def key(self, shard: int, *parts: str) -> bytes:
-        return ":".join((self._prefix, f"{{{self.tag(shard).decode()}}}", *parts)).encode()
-
-    def feed_keys(self, shard: int) -> list[bytes]:
-        """Return the keys of a feed: its head, revocations in force, when each ends, news."""
-        return [self.key(shard, name) for name in ("head", "revoked", "ends", "news")]
+    def keys(self, shard: int) -> ShardKeys:
+        if (keys := self._keys.get(shard)) is None:
+            tag = b"h%02d" % shard
+            prefix = b"%b:{%b}:" % (self._prefix.encode(), tag)
+            feed = tuple(prefix + name for name in (b"head", b"revoked", b"ends", b"news"))
+            keys = self._keys[shard] = ShardKeys(tag, feed, prefix)
+        return keys
 
     async def ask(self, shard: int, *commands: Command) -> list[Reply]:
-        """Send commands on one connection; return their replies. Raises StoreUnavailable, for error replies too."""
-        async with self._turn(), self._deadline():
-            return await self._ask(shard, commands)
+        """Send commands that do not wait for anything; return their replies. Raises StoreUnavailable, for error replies
+        too."""
+        if not self._turns.take():
+            await self._wait_for_turn()
+        try:
+            began_at = asyncio.get_running_loop().time()
+            if (line := self.place.line_to(self.keys(shard).tag)) is not None and not self._is_closed:
+                packed = commands[0].packed if len(commands) == 1 else b"".join([each.packed for each in commands])
+                try:
+                    if (replies := await line.ask(packed, len(commands))) is not None:
+                        return replies
+                except ConnectionError:
+                    pass  # it may be no more than that this line is old
+                except TimeoutError as error:
+                    raise await self._overdue() from error
+            async with self._deadline(began_at):
+                return await self._ask(shard, commands)
+        finally:
+            self._turns.give_back()
+
+    async def ask_apart(self, shard: int, *commands: Command) -> list[Reply]:
+        """Send commands on a connection of their own; like `ask`."""
+        if not self._turns.take():
+            await self._wait_for_turn()
+        try:
+            async with self._deadline():
+                return await self._ask(shard, commands)
+        finally:
+            self._turns.give_back()
 
     async def ask_each(self, commands: Mapping[int, Command]) -> dict[int, Reply]:
         """Send one command to each of several shards, those of one server together."""
         async with self._deadline():
             groups: dict[str, dict[int, Command]] = defaultdict(dict)
             for shard, command in commands.items():
-                groups[(await self.place.node_of(self.tag(shard))).name][shard] = command
+                groups[(await self.place.node_of(self.keys(shard).tag)).name][shard] = command
             answers = await together([self._ask_group(group) for group in groups.values()])
             return {shard: reply for answer in answers for shard, reply in answer.items()}
 
@@ -99,7 +141,7 @@ class Link:
         replicas = await self._replicas() if is_durable else 0
         if not replicas:
             return (await self.ask(shard, command))[0]
-        reply, confirmed = await self.ask(shard, command, plain("WAIT", replicas, self._wait_ms))
+        reply, confirmed = await self.ask_apart(shard, command, plain("WAIT", replicas, self._wait_ms))
         if reply and confirmed < replicas:
             raise Unconfirmed(f"{confirmed} replicas of {self.place.name} have it, not {replicas}")
         return reply
@@ -108,7 +150,7 @@ class Link:
     async def hold(self, shard: int) -> AsyncIterator[Callable[[Command], Coroutine[Any, Any, Reply]]]:
         """Give a way to ask one and the same run of a server, each time with a deadline of its own."""
         async with self._deadline():
-            node = await self.place.node_of(self.tag(shard))
+            node = await self.place.node_of(self.keys(shard).tag)
         async with node.hold() as ask:
 
             async def ask_one(command: Command) -> Reply:
@@ -137,7 +179,7 @@ class Link:
         while True:
             attempt += 1
             try:
-                node = await self.place.node_of(self.tag(shard))
+                node = await self.place.node_of(self.keys(shard).tag)
                 return _good(await self._follow(await send(node.ask, commands), commands))
             except TryAgainError:
                 if attempt == ATTEMPTS:
@@ -159,7 +201,7 @@ class Link:
 
     async def _ask_group(self, commands: Mapping[int, Command]) -> dict[int, Reply]:
         try:
-            node = await self.place.node_of(self.tag(next(iter(commands))))
+            node = await self.place.node_of(self.keys(next(iter(commands))).tag)
             replies = _good(await send(node.ask, list(commands.values())))
             return dict(zip(commands, replies, strict=True))
         except RedisError:
@@ -185,31 +227,30 @@ class Link:
 
     # --- turns, deadlines and errors
 
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        """Wait for a turn. A crowd is no fault of the server: it must not use up the deadlines of those in it."""
+    async def _wait_for_turn(self) -> None:
+        """A crowd is no fault of the server: it must not use up the deadlines of those in it."""
         try:
             async with asyncio.timeout(self._timeout * PATIENCE):
-                await self._turns.acquire()
+                await self._turns.wait()
         except TimeoutError as error:
             raise StoreUnavailable(f"too many calls to {self.place.name} at once") from error
-        try:
-            yield
-        finally:
-            self._turns.release()
 
     @asynccontextmanager
-    async def _deadline(self) -> AsyncIterator[None]:
+    async def _deadline(self, began_at: float | None = None) -> AsyncIterator[None]:
         if self._is_closed:
             raise StoreUnavailable(f"{self.place.name} is not in use any more")
+        began_at = asyncio.get_running_loop().time() if began_at is None else began_at
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout_at(began_at + self._timeout):
                 yield
         except TimeoutError as error:
-            await self.place.doubt()
-            raise StoreUnavailable(f"{self.place.name} did not answer within {self._timeout:g} s") from error
+            raise await self._overdue() from error
         except (RedisError, OSError) as error:
             raise StoreUnavailable(f"{self.place.name}: {words_of(error)}") from error
+
+    async def _overdue(self) -> StoreUnavailable:
+        await self.place.doubt()
+        return StoreUnavailable(f"{self.place.name} did not answer within {self._timeout:g} s")
 
 
 def words_of(error: BaseException) -> str:

@@ -1,8 +1,11 @@
 """One Redis server, and the connections to it.
 
-A connection carries one exchange at a time: some commands, then as many replies. One that was broken off, by an error,
-a deadline or a cancellation, is closed and never used again: the next reader would take an old reply for its own. All
-that this gateway sends may be repeated, so an exchange that failed on a used connection is tried again on a new one.
+A connection of the pool carries one exchange at a time: some commands, then as many replies. One that was broken off,
+by an error, a deadline or a cancellation, is closed and never used again: the next reader would take an old reply for
+its own. All that this gateway sends may be repeated, so an exchange that failed on a used connection is tried again on
+a new one. What never makes the server wait may go over the line, one connection for all; what waits would hold it up.
+
+The library has no deadlines of its own: two that end at the same moment leave a cancellation behind.
 """
 
 import asyncio
@@ -12,20 +15,21 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from hiredis import pack_command
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
 from redis.exceptions import ConnectionError, ResponseError  # noqa: A004
 
+from gateway.state.redis_line import Line, Reply
+
 CONNECTIONS = 32
 """At most so many to one server; further exchanges wait for a free one."""
 
-Words = Sequence[bytes | str | int]
+Words = tuple[bytes | str | int, ...]
 """A command."""
-Reply = Any
-"""What the server answered, in bytes, ints, lists and None; an error reply is a ResponseError."""
-Ask = Callable[[Sequence[Words]], Awaitable[list[Reply]]]
+Ask = Callable[[Sequence[bytes]], Awaitable[list[Reply]]]
 """Send commands and return their replies."""
 Address = tuple[str, int] | str
 """Host and port, or the path of a Unix socket."""
@@ -33,7 +37,7 @@ Address = tuple[str, int] | str
 
 @dataclass(frozen=True, slots=True)
 class Dialling:
-    """How connections are made."""
+    """How connections are made. `timeout` is how long a reply may take on a line."""
 
     timeout: float
     credentials: CredentialProvider | None = None
@@ -45,8 +49,8 @@ class Dialling:
         common: dict[str, Any] = {
             "db": self.db,
             "credential_provider": self.credentials,
-            "socket_timeout": self.timeout,
-            "socket_connect_timeout": self.timeout,
+            "socket_timeout": None,
+            "socket_connect_timeout": None,
             "retry": Retry(NoBackoff(), 0),
             "protocol": 2,
             "driver_info": None,
@@ -70,13 +74,23 @@ class Node:
         self._is_primary = is_primary
         self._free = asyncio.Semaphore(CONNECTIONS)
         self._idle: list[AbstractConnection] = []
+        self._line: Line | None = None
+        self._wants_line = False
         self._is_closed = False
 
     @property
     def name(self) -> str:
         return self.address if isinstance(self.address, str) else f"{self.address[0]}:{self.address[1]}"
 
-    async def ask(self, commands: Sequence[Words]) -> list[Reply]:
+    def line(self) -> Line | None:
+        """Return the line. If there is none, the next connection that is free becomes one."""
+        line = self._line
+        if line is not None and line.is_open:
+            return line
+        self._wants_line = not self._is_closed
+        return None
+
+    async def ask(self, commands: Sequence[bytes]) -> list[Reply]:
         """Send commands on one connection, and return their replies. Raises RedisError or OSError."""
         async with self._free:
             while True:
@@ -111,30 +125,42 @@ class Node:
         await self.close_idle()
 
     async def close_idle(self) -> None:
-        """Close the connections that are not in use, without waiting for the server."""
+        """Close the connections that are not in use, without waiting for the server, and the line when it is not."""
+        if self._line is not None:
+            line, self._line = self._line, None
+            await line.retire()
         while self._idle:
             await self._idle.pop().disconnect(nowait=True)
 
     async def _put_back(self, connection: AbstractConnection) -> None:
         if self._is_closed:
             await connection.disconnect(nowait=True)
+        elif self._wants_line:
+            self._wants_line = False
+            self._line = Line(connection, self._dialling.timeout)
         else:
             self._idle.append(connection)
 
-    async def _exchange(self, connection: AbstractConnection, commands: Sequence[Words]) -> list[Reply]:
+    async def _exchange(self, connection: AbstractConnection, commands: Sequence[bytes]) -> list[Reply]:
         if not connection.is_connected:
             await connection.connect()  # type: ignore[no-untyped-call]
             await self._check_role(connection)
-        await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+        await connection.send_packed_command(commands, check_health=False)
         return [await _read(connection) for _ in commands]
 
     async def _check_role(self, connection: AbstractConnection) -> None:
         if not self._is_primary:
             return
-        await connection.send_packed_command(connection.pack_command("ROLE"), check_health=False)
+        await connection.send_packed_command(packed("ROLE"), check_health=False)
         role = await _read(connection)
         if not isinstance(role, ResponseError) and role[0] != b"master":
             raise ConnectionError(f"{self.name} is not the primary any more")
+
+
+def packed(*words: bytes | str | int) -> bytes:
+    """Return a command as it is sent."""
+    command: bytes = pack_command(words)  # type: ignore[arg-type] # its stub means a tuple of one
+    return command
 
 
 async def _read(connection: AbstractConnection) -> Reply:

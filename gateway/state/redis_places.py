@@ -12,7 +12,8 @@ from redis.crc import key_slot
 from redis.exceptions import ConnectionError, RedisError, ResponseError  # noqa: A004
 
 from gateway.state.base import BadStore
-from gateway.state.redis_node import Address, Dialling, Node
+from gateway.state.redis_line import Line
+from gateway.state.redis_node import Address, Dialling, Node, packed
 
 SENTINEL_GRACE = 0.1
 """Seconds for which the answers of all Sentinels are awaited: then those that came count."""
@@ -31,6 +32,9 @@ class Place(Protocol):
 
     async def node_of(self, tag: bytes) -> Node:
         """Return the server that has the keys with a hash tag. Raises RedisError or OSError."""
+
+    def line_to(self, tag: bytes) -> Line | None:
+        """Return a line to that server if there is one, and no doubt about it."""
 
     async def node_at(self, address: Address) -> Node:
         """Return the server that another one pointed to."""
@@ -55,6 +59,9 @@ class Single:
 
     async def node_of(self, tag: bytes) -> Node:
         return self._node
+
+    def line_to(self, tag: bytes) -> Line | None:
+        return self._node.line()
 
     async def node_at(self, address: Address) -> Node:
         raise BadStore(f"{self.name} belongs to a cluster: {USE_CLUSTER}")
@@ -92,6 +99,9 @@ class SentinelGroup:
             assert self._primary is not None
             return self._primary
 
+    def line_to(self, tag: bytes) -> Line | None:
+        return None if self._is_doubtful or self._primary is None else self._primary.line()
+
     async def node_at(self, address: Address) -> Node:
         raise BadStore(f"{self.name} belongs to a cluster: {USE_CLUSTER}")
 
@@ -116,7 +126,7 @@ class SentinelGroup:
         self._is_doubtful = False
 
     async def _primary_by(self, sentinel: Node) -> tuple[int, tuple[str, int]]:
-        (reply,) = await sentinel.ask([("SENTINEL", "MASTER", self._group)])
+        (reply,) = await sentinel.ask([packed("SENTINEL", "MASTER", self._group)])
         if isinstance(reply, ResponseError):
             raise ConnectionError(f"the Sentinel at {sentinel.name} says about the group {self._group}: {reply}")
         told = dict(zip(*[iter(word.decode() for word in reply)] * 2, strict=True))
@@ -135,6 +145,7 @@ class Cluster:
         self._dialling = dialling
         self._known: dict[Address, Node] = {}
         self._slots: list[tuple[int, int, Node]] = []
+        self._by_tag: dict[bytes, Node] = {}
         self._is_doubtful = True
         self._lock = asyncio.Lock()
 
@@ -142,9 +153,14 @@ class Cluster:
         slot = key_slot(tag)
         for first, last, node in await self._map():
             if first <= slot <= last:
+                self._by_tag[tag] = node
                 return node
         self._is_doubtful = True
         raise ConnectionError(f"no node of the cluster serves slot {slot}")
+
+    def line_to(self, tag: bytes) -> Line | None:
+        node = None if self._is_doubtful else self._by_tag.get(tag)
+        return None if node is None else node.line()
 
     async def node_at(self, address: Address) -> Node:
         return self._node(address)
@@ -166,6 +182,7 @@ class Cluster:
                 asked = [self._slots_by(self._node(address)) for address in addresses]
                 ranges = (await answers_of(asked, 0))[0]
                 self._slots = [(first, last, self._node(address)) for first, last, address in ranges]
+                self._by_tag.clear()
                 await self._forget_others()
                 self._is_doubtful = False
             return self._slots
@@ -181,7 +198,7 @@ class Cluster:
         return self._known[address]
 
     async def _slots_by(self, node: Node) -> list[tuple[int, int, Address]]:
-        (reply,) = await node.ask([("CLUSTER", "SLOTS")])
+        (reply,) = await node.ask([packed("CLUSTER", "SLOTS")])
         if isinstance(reply, ResponseError):
             if "cluster support disabled" in str(reply):
                 raise BadStore(f"Redis at {node.name} is no cluster: {USE_OTHER}")

@@ -30,7 +30,8 @@ class RedisRates:
         return [taken[each.mark] for each in passed]
 
     def _command(self, shard: int, passed: Sequence[Passed]) -> Command:
-        keys = [self._link.key(shard, "rb", secrets.token_hex(8))]
-        keys += [self._link.key(shard, "r", urlsafe_b64encode(each.mark).rstrip(b"=").decode()) for each in passed]
+        named = self._link.keys(shard).of
+        keys = [named(b"rb:", secrets.token_hex(8).encode())]
+        keys += [named(b"r:", urlsafe_b64encode(each.mark).rstrip(b"=")) for each in passed]
         times = [time for each in passed for time in (each.age, each.added, each.least, each.most)]
         return RATES.command(keys, [round(time * 1e6) for time in times])

@@ -7,19 +7,20 @@ from importlib import resources
 
 from redis.exceptions import NoScriptError
 
-from gateway.state.redis_node import Ask, Reply, Words
+from gateway.state.redis_line import Reply
+from gateway.state.redis_node import Ask, Words, packed
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
     """What is sent, and what is sent instead if the server does not have the script."""
 
-    words: Words
-    in_full: Words
+    packed: bytes
+    in_full: Words | None = None
 
 
 def plain(*words: bytes | str | int) -> Command:
-    return Command(words, words)
+    return Command(packed(*words))
 
 
 class Script:
@@ -32,7 +33,7 @@ class Script:
 
     def command(self, keys: Sequence[bytes], arguments: Sequence[bytes | str | int] = ()) -> Command:
         rest = (len(keys), *keys, *arguments)
-        return Command(("EVALSHA", self._digest, *rest), ("EVAL", self._source, *rest))
+        return Command(packed("EVALSHA", self._digest, *rest), ("EVAL", self._source, *rest))
 
 
 OPEN = Script("feed.lua", "open.lua")
@@ -45,7 +46,11 @@ RATES = Script("rates.lua")
 
 async def send(ask: Ask, commands: Sequence[Command]) -> list[Reply]:
     """Send commands, once more with the scripts in full if the server lacks one."""
-    replies = await ask([command.words for command in commands])
+    replies = await ask([command.packed for command in commands])
     if any(isinstance(reply, NoScriptError) for reply in replies):
-        replies = await ask([command.in_full for command in commands])
+        replies = await ask([_in_full(command) for command in commands])
     return replies
+
+
+def _in_full(command: Command) -> bytes:
+    return command.packed if command.in_full is None else packed(*command.in_full)

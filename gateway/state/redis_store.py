@@ -13,12 +13,13 @@ from gateway.state.base import Commit, shard_of_session, shard_of_subject
 from gateway.state.records import decode, encode, kept_until, live_until
 from gateway.state.redis_checks import check
 from gateway.state.redis_feed import NEWS_KEPT, entries_of
+from gateway.state.redis_line import Reply
 from gateway.state.redis_link import Link
-from gateway.state.redis_node import Reply
 from gateway.state.redis_scripts import COMMIT, SESSIONS, plain
 
 ATTEMPTS = 8
 """How often the index of a subject is read again that changed meanwhile."""
+_TIME = plain("TIME")
 
 
 class RedisStore:
@@ -37,25 +38,26 @@ class RedisStore:
 
     async def load(self, sid: str) -> tuple[Session | None, int]:
         shard = shard_of_session(sid, self.shards)
-        value, time = await self._link.ask(shard, plain("GET", self._record_key(shard, sid)), plain("TIME"))
+        value, time = await self._link.ask(shard, plain("GET", self._record_key(shard, sid)), _TIME)
         return None if value is None else decode(value, sid), _ms(time)
 
     async def commit(self, commit: Commit) -> bool:
         shard = self._shard_of(commit)
-        subjects = [change.session.subject for change in commit.changes]
         keys = [
-            *self._link.feed_keys(shard),
-            self._index_key(shard, subjects[0] if subjects else ""),
-            *(self._record_key(shard, change.session.sid) for change in commit.changes),
+            *self._link.keys(shard).feed,
+            self._index_key(shard, commit.changes[0].session.subject if commit.changes else ""),
         ]
         expected = commit.expected_sids
-        arguments: list[bytes | str | int] = [secrets.token_hex(8), self.shards, NEWS_KEPT]
-        arguments += [len(commit.changes), -1 if expected is None else len(expected)]
+        new_epoch = secrets.token_hex(8) if commit.revocations else ""
+        arguments: list[bytes | str | int] = [new_epoch, self.shards, NEWS_KEPT]
+        arguments += (len(commit.changes), -1 if expected is None else len(expected))
         for change in commit.changes:
             session = change.session
+            keys.append(self._record_key(shard, session.sid))
             edition = "" if change.expected_edition is None else change.expected_edition
-            arguments += [edition, encode(session), kept_until(session), live_until(session), session.sid]
-        arguments += sorted(expected or ())
+            arguments += (edition, encode(session), kept_until(session), live_until(session), session.sid)
+        if expected:
+            arguments += sorted(expected)
         for revocation in commit.revocations:
             arguments += entries_of(revocation)
         return bool(await self._link.confirm(shard, COMMIT.command(keys, arguments), is_durable=commit.is_durable))
@@ -73,7 +75,7 @@ class RedisStore:
         raise StoreUnavailable("the sessions of the subject keep changing")
 
     async def clock(self) -> int:
-        return _ms((await self._link.ask(0, plain("TIME")))[0])
+        return _ms((await self._link.ask(0, _TIME))[0])
 
     async def close(self) -> None:
         await self._link.close()
@@ -82,12 +84,12 @@ class RedisStore:
         return shard_of_subject(commit.changes[0].session.subject, self.shards) if commit.changes else 0
 
     def _record_key(self, shard: int, sid: str) -> bytes:
-        return self._link.key(shard, "s", sid)
+        return self._link.keys(shard).of(b"s:", sid.encode())
 
     def _index_key(self, shard: int, subject: str) -> bytes:
         """Named by a digest: short, whatever a subject is called."""
         name = blake2b(subject.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        return self._link.key(shard, "u", urlsafe_b64encode(name).rstrip(b"=").decode())
+        return self._link.keys(shard).of(b"u:", urlsafe_b64encode(name).rstrip(b"="))
 
 
 def _ms(time: Reply) -> int:

@@ -3,7 +3,7 @@
 The same record and key give the same token, byte for byte; with ES256 the same but for the signature.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -36,8 +36,11 @@ def access_token(session: Session, key: SigningKey, issuer: str, audiences: tupl
     }
     if session.access_scope:
         claims["scope"] = session.access_scope
-    own = {name: value for name, value in session.claims.items() if name not in RESERVED_CLAIMS}
-    return key.sign({**claims, **_ordered(own)}, typ=TYPE)
+    own = session.claims
+    for name in sorted(own):
+        if name not in RESERVED_CLAIMS:
+            claims[name] = _ordered(own[name])
+    return key.sign(claims, typ=TYPE)
 
 
 def access_token_id(session: Session) -> str:
@@ -60,7 +63,7 @@ def own_expectations(issuer: str, audiences: Iterable[str], *, leeway: float = 5
 
 def _ordered(value: Any) -> Any:
     """Return a JSON value with its members in order: a store may return them in another one than they came in."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {name: _ordered(value[name]) for name in sorted(value)}
     if isinstance(value, list | tuple):
         return [_ordered(item) for item in value]

@@ -7,6 +7,7 @@ byte; they are never published, nor are secrets that sign access tokens. Keys of
 (RFC 7517 §5): a newer gateway may have put them there.
 """
 
+import hmac
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -49,6 +50,14 @@ class RefreshKey:
     kid: int
     secret: bytes = field(repr=False)
     signs_from: int
+    _derived: dict[bytes, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def derived(self, purpose: bytes) -> bytes:
+        """Return the key for one purpose: what is known of one says nothing of another."""
+        key = self._derived.get(purpose)
+        if key is None:
+            key = self._derived[purpose] = hmac.digest(self.secret, b"gateway refresh token " + purpose, "sha256")
+        return key
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +72,20 @@ class Keyring:
         return self.access[in_use(self.access, now)].signer
 
     def signing_key_named(self, kid: str) -> SigningKey | None:
-        return next((key.signer for key in self.access if key.signer.kid == kid), None)
+        for key in self.access:
+            if key.signer.kid == kid:
+                return key.signer
+        return None
 
     def refresh_key(self, now: float) -> RefreshKey:
         """Return the key that makes new refresh tokens at `now` (Unix seconds)."""
         return self.refresh[in_use(self.refresh, now)]
 
     def refresh_key_named(self, kid: int) -> RefreshKey | None:
-        return next((key for key in self.refresh if key.kid == kid), None)
+        for key in self.refresh:
+            if key.kid == kid:
+                return key
+        return None
 
     def jwks(self) -> dict[str, Any]:
         """Return the key set to publish: all public halves, those of keys to come included."""
@@ -79,14 +94,18 @@ class Keyring:
 
 def in_use(keys: tuple[AccessKey | RefreshKey, ...], now: float) -> int:
     """Return the index of the newest key that makes tokens at `now`; of the first, for a clock that is behind."""
-    return max(sum(key.signs_from <= now for key in keys) - 1, 0)
+    index = 0
+    for number, key in enumerate(keys):
+        if key.signs_from <= now:
+            index = number
+    return index
 
 
 class OwnKeys:
     """The keys as they are now. Is a KeySource for our own access tokens. Assign `current` to replace them."""
 
     def __init__(self, current: Keyring) -> None:
-        self._caches: WeakSet[TokenCache] = WeakSet()
+        self._forgetters: WeakSet[Forgetter] = WeakSet()
         self._lock = Lock()  # a reload adds caches in a thread of its own
         self._current = current
         self._set = _verifiers(current)
@@ -101,24 +120,33 @@ class OwnKeys:
         self._current, self._set = keyring, _verifiers(keyring)
         withdrawn -= self._set.thumbprints
         with self._lock:
-            for cache in self._caches if withdrawn else ():
-                cache.forget(withdrawn)
+            for forgetter in self._forgetters if withdrawn else ():
+                forgetter.cache.forget(withdrawn)
 
     @property
     def keys(self) -> tuple[Key, ...]:
         """The keys that verify."""
         return self._set.keys
 
-    def forget_in(self, cache: TokenCache) -> None:
-        """From now on, let a cache forget what was verified with a key that is withdrawn, as long as it is used."""
+    def forget_in(self, cache: TokenCache) -> "Forgetter":
+        """Let a cache forget what was verified with a key that is withdrawn, as long as what this returns is kept."""
+        forgetter = Forgetter(cache)
         with self._lock:
-            self._caches.add(cache)
+            self._forgetters.add(forgetter)
+        return forgetter
 
     def lookup(self, kid: str | None, alg: str, now: float) -> tuple[Key, ...]:
         """Return the key of this name. Raises UnknownKey, also without one, or WrongAlgorithm."""
         if kid is None:
             raise UnknownKey("our own tokens name their key, and there is no kid")
         return self._set.lookup(kid, alg, now)
+
+
+class Forgetter:
+    """Held by whoever uses the cache. A compiled class, as the cache is, knows no weak references."""
+
+    def __init__(self, cache: TokenCache) -> None:
+        self.cache = cache
 
 
 def _verifiers(keyring: Keyring) -> KeySet:

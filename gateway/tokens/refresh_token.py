@@ -37,13 +37,13 @@ class RefreshToken:
 
     sid: str
     generation: int
-    kid: int
+    body: bytes = field(repr=False)
     mac: bytes = field(repr=False)
     key: RefreshKey = field(repr=False)
 
     def is_genuine(self, salt: bytes) -> bool:
         """Say, in constant time, whether the gateway made this token for the session with this salt."""
-        return hmac.compare_digest(self.mac, _mac(self.key, _body(self.kid, self.sid, self.generation), salt))
+        return hmac.compare_digest(self.mac, _mac(self.key, self.body, salt))
 
 
 def make_refresh_token(session: Session, key: RefreshKey, issuer: str, format: Format) -> str:  # noqa: A002
@@ -62,7 +62,7 @@ def make_refresh_token(session: Session, key: RefreshKey, issuer: str, format: F
         "sid": session.sid,
         "gen": session.generation,
     }
-    return SigningKey(str(key.kid), "HS256", _derived(key, b"jwt"), {}).sign(claims, typ=TYPE)
+    return SigningKey(str(key.kid), "HS256", key.derived(b"jwt"), {}).sign(claims, typ=TYPE)
 
 
 def read_refresh_token(token: str, keys: Keyring, issuer: str) -> RefreshToken:
@@ -97,7 +97,7 @@ def _read_opaque(token: str, keys: Keyring) -> RefreshToken:
     if not hmac.compare_digest(checksum, _checksum(key, body)):
         raise UnknownRefreshToken("the checksum does not fit")
     sid = base64url.encode(body[2 : 2 + _SID])
-    return RefreshToken(sid, int.from_bytes(body[2 + _SID :]), key.kid, mac, key)
+    return RefreshToken(sid, int.from_bytes(body[2 + _SID :]), body, mac, key)
 
 
 def _read_jwt(token: str, keys: Keyring, issuer: str) -> RefreshToken:
@@ -108,7 +108,7 @@ def _read_jwt(token: str, keys: Keyring, issuer: str) -> RefreshToken:
     if (jws.header.get("typ"), jws.alg) != (TYPE, "HS256"):
         raise UnknownRefreshToken("a JWT, but not of the type or not with the algorithm of a refresh token")
     key = _key(keys, _kid(jws))
-    if not ALGORITHMS["HS256"].verify(jws.signing_input, _derived(key, b"jwt"), jws.signature):
+    if not ALGORITHMS["HS256"].verify(jws.signing_input, key.derived(b"jwt"), jws.signature):
         raise UnknownRefreshToken("the signature does not fit")
     claims = jws.payload
     if (claims.get("iss"), claims.get("aud")) != (issuer, _audience(issuer)):
@@ -118,7 +118,7 @@ def _read_jwt(token: str, keys: Keyring, issuer: str) -> RefreshToken:
     _bytes(sid, _SID)
     if type(generation) is not int or not 0 <= generation <= _LAST_GENERATION:
         raise UnknownRefreshToken("gen is not a generation")
-    return RefreshToken(str(sid), generation, key.kid, mac, key)
+    return RefreshToken(str(sid), generation, _body(key.kid, str(sid), generation), mac, key)
 
 
 def _kid(jws: Jws) -> int:
@@ -155,13 +155,8 @@ def _body(kid: int, sid: str, generation: int) -> bytes:
 
 
 def _checksum(key: RefreshKey, body: bytes) -> bytes:
-    return hmac.digest(_derived(key, b"checksum"), body, "sha256")[:_CHECKSUM]
+    return hmac.digest(key.derived(b"checksum"), body, "sha256")[:_CHECKSUM]
 
 
 def _mac(key: RefreshKey, body: bytes, salt: bytes) -> bytes:
-    return hmac.digest(_derived(key, b"mac"), body + salt, "sha256")[:_MAC]
-
-
-def _derived(key: RefreshKey, purpose: bytes) -> bytes:
-    """Return the key for one purpose: what is known of one says nothing of another."""
-    return hmac.digest(key.secret, b"gateway refresh token " + purpose, "sha256")
+    return hmac.digest(key.derived(b"mac"), body + salt, "sha256")[:_MAC]

@@ -38,12 +38,24 @@ class SigningKey:
     algorithm: str
     private_key: PrivateKey | bytes = field(repr=False)
     jwk: Mapping[str, Any]
+    _headers: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Those that were written before, by `typ`."""
 
     def sign(self, claims: Mapping[str, Any], *, typ: str) -> str:
         """Return the claims as a JWS in compact form (RFC 7515 §3.1)."""
-        payload = json.dumps(claims, separators=(",", ":")).encode()
-        headers = {"typ": typ, "kid": self.kid}
-        return jwt.api_jws.encode(payload, self.private_key, algorithm=self.algorithm, headers=headers)
+        header = self._headers.get(typ)
+        if header is None:
+            header = self._headers[typ] = _segment({"alg": self.algorithm, "kid": self.kid, "typ": typ})
+        signing_input = f"{header}.{_segment(claims)}"
+        signature = ALGORITHMS[self.algorithm].sign(signing_input.encode(), self.private_key)
+        return f"{signing_input}.{base64url.encode(signature)}"
+
+
+def _segment(members: Mapping[str, Any]) -> str:
+    return base64url.encode(_json(members).encode())
+
+
+_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def signing_key(pem: bytes) -> SigningKey:

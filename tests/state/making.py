@@ -2,7 +2,6 @@
 
 import secrets
 from base64 import urlsafe_b64encode
-from dataclasses import replace
 from typing import Any
 
 from gateway.model.revocation import FOREVER, Level, Revocation, session_mark
@@ -45,12 +44,12 @@ def opening(*sessions: Session, **fields: Any) -> Commit:
 
 def next_version(session: Session, **fields: Any) -> Session:
     """Return the session as it is after one more commit."""
-    return replace(session, version=session.version + 1, **fields)
+    return session._replace(version=session.version + 1, **fields)
 
 
 def change_of(session: Session) -> Change:
     """Return the change from the version before."""
-    return Change(session, replace(session, version=session.version - 1).edition)
+    return Change(session, session._replace(version=session.version - 1).edition)
 
 
 def rotated(session: Session) -> Session:

@@ -23,7 +23,7 @@ async def count(path: Path, sid: str, times: int) -> None:
     while done < times:
         session, _ = await store.load(sid)
         assert session is not None
-        mine = replace(rotated(session), device=f"process {os.getpid()}")
+        mine = rotated(session)._replace(device=f"process {os.getpid()}")
         done += await store.commit(Commit((change_of(mine),)))
     await store.close()
 

@@ -92,7 +92,7 @@ async def test_only_the_expected_version_is_replaced(store: SessionStore, ours: 
     assert await store.commit(Commit((change_of(second),)))
     assert not await store.commit(Commit((change_of(next_version(first, acknowledged=True)),)))
     assert not await store.commit(Commit((Change(next_version(second), 7),)))
-    assert not await store.commit(Commit((Change(replace(first, device="another"), None),)))
+    assert not await store.commit(Commit((Change(first._replace(device="another"), None),)))
     assert await ours.loaded(first.sid) == second
 
 
@@ -100,7 +100,7 @@ async def test_a_record_that_took_the_number_of_a_lost_one_is_not_replaced(store
     """Whoever loaded before a failover must not undo what was committed after it."""
     first = await ours.opened()
     lost = next_version(first, commit_id=1)
-    ended = replace(over(first), commit_id=2)
+    ended = over(first)._replace(commit_id=2)
     assert await store.commit(Commit((Change(ended, first.edition),)))
     assert not await store.commit(Commit((Change(next_version(lost, commit_id=3), lost.edition),)))
     assert await ours.loaded(first.sid) == ended
