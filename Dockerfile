@@ -1,12 +1,14 @@
 # syntax=docker/dockerfile:1
-# Two stages: the first installs locked packages into a virtual environment, the second holds only that and Python.
+# Two stages: the first installs locked packages into a virtual environment and compiles the gateway, the second holds only
+# that and Python.
 FROM python:3.13-slim-trixie AS build
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
 COPY locks/runtime.txt locks/build.txt locks/
 RUN python -m venv /opt/gateway && /opt/gateway/bin/pip install --require-hashes -r locks/runtime.txt \
  && python -m venv /opt/build && /opt/build/bin/pip install --require-hashes -r locks/build.txt
-COPY pyproject.toml README.md LICENSE config.yaml ./
+COPY pyproject.toml hatch_build.py README.md LICENSE config.yaml ./
 COPY gateway gateway
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
  && /opt/gateway/bin/pip install --no-deps /wheels/*.whl \

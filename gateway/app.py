@@ -10,26 +10,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from aiohttp import web
-
 from gateway import __version__
-from gateway.admin.app import LINE_BYTES, AdminParts, admin_application
-from gateway.admin.building import admin_parts
-from gateway.config.compile import Snapshot
+from gateway.compiled import IS_COMPILED
 from gateway.config.schema import Config
-from gateway.editions import Edition, Editions
+from gateway.config.snapshot import Snapshot
+from gateway.editions import Edition, Editions, Runner
 from gateway.mechanisms.files import Files
 from gateway.model.clock import Clock, unix_now
 from gateway.model.upstream import Address
 from gateway.observe import observe
-from gateway.ops.app import ops_application
-from gateway.ops.listen import Place, serve
+from gateway.ops.app import ops_pages
+from gateway.ops.pages import PageServer, Place
 from gateway.proxy.draining import Haste, drain
 from gateway.proxy.listener import Listeners
 from gateway.proxy.plane import DataPlane
 from gateway.proxy.recorder import RequestRecorder
 from gateway.proxy.rejudging import judge_again
 from gateway.reload import Reloader
+from gateway.state.shelf import Shelf
 from gateway.supervise import Supervisor
 from gateway.telemetry.access_log import STANDARD_OUTPUT, AccessLog
 from gateway.telemetry.health import Health
@@ -51,6 +49,7 @@ _LEVELS = {
     "redis_policy_unknown": "warning",
     "redis_version_unknown": "warning",
     "revocations_gap": "warning",
+    "revocations_not_shared": "warning",
     "state_reading_failed": "warning",
     "store_failed": "warning",
     "target_ejected": "warning",
@@ -82,6 +81,7 @@ class Gateway:
         patience: float = 0,
         file: Path | None = None,
         environment: Mapping[str, str] = os.environ,
+        shelf: Shelf | None = None,
     ) -> None:
         """`directory` is where relative file names of the configuration start.
 
@@ -89,7 +89,7 @@ class Gateway:
         reloaded when it changes.
         `sockets` are listening already and are served from instead of binding their addresses; they stay open. `worker`
         is the number of this process among several, whose parent serves the ops address. For `patience` seconds the
-        start may wait for what blocks readiness, before connections are taken.
+        start may wait for what blocks readiness, before connections are taken. On the `shelf` is what workers share.
         """
         self._sockets = sockets or {}
         self._worker = worker
@@ -102,7 +102,7 @@ class Gateway:
         self._supervisor = Supervisor(self.log, self.health)
         self._clock = clock
         self._sessions = SessionTally(self.log)
-        self._upkeep = Upkeep(config, directory, self._notice, clock, self._sessions)
+        self._upkeep = Upkeep(config, directory, self._notice, clock, self._sessions, shelf)
         bug = partial(self._report_bug, "endpoints")
         self._editions = Editions(directory, clock, self._notice, self._upkeep, self._sessions, bug)
         try:
@@ -121,7 +121,7 @@ class Gateway:
                 self.log,
                 self.metrics,
             )
-        self._runners: list[web.AppRunner] = []
+        self._runners: list[Runner] = []
         self._is_draining = False
         self.plane: DataPlane
         self.listeners: Listeners
@@ -221,7 +221,8 @@ class Gateway:
             self._supervisor.start(_RELOAD, self._reloader.keep_watching)
         self.health.mark_started()
         addresses = [str(listener.address) for listener in self.snapshot.config.listen]
-        self.log.info("listening", addresses=addresses, routes=len(self.snapshot.routes.routes), version=__version__)
+        routes = len(self.snapshot.routes.routes)
+        self.log.info("listening", addresses=addresses, routes=routes, version=__version__, compiled=IS_COMPILED)
         self._warn_of_plain_links()
 
     async def _settle(self) -> None:
@@ -242,24 +243,31 @@ class Gateway:
         ops = self.snapshot.config.ops
         if ops is None or self._worker is not None:
             return
-        self._runners.append(await serve(ops_application(self.metrics, self.health), self._place(ops.address)))
+        pages = ops_pages(self.metrics, self.health)
+        self._runners.append(await PageServer.listening(pages, self._place(ops.address)))
         self.log.info("ops_listening", address=str(ops.address))
 
     async def _serve_admin(self) -> None:
         admin = self.snapshot.config.admin
-        if admin is None or self._admin_parts_or_none() is None:
+        if admin is None:
             return
-        app = admin_application(self._admin_parts, self.log)
-        self._runners.append(await serve(app, self._place(admin.address), line_bytes=LINE_BYTES))
-        self.log.info("admin_listening", address=str(admin.address))
+        # Only who has one waits for it to load.
+        from gateway.admin.app import LINE_BYTES, AdminParts, admin_application
+        from gateway.admin.building import admin_parts
+        from gateway.ops.listen import serve
 
-    def _admin_parts_or_none(self) -> AdminParts | None:
-        return admin_parts(self.snapshot, self._upkeep.state, self._clock)
+        def parts() -> AdminParts | None:
+            return admin_parts(self.snapshot, self._upkeep.state, self._clock)
 
-    def _admin_parts(self) -> AdminParts:
-        parts = self._admin_parts_or_none()
-        assert parts is not None, "it is only added and removed by a restart"
-        return parts
+        def parts_now() -> AdminParts:
+            found = parts()
+            assert found is not None, "it is only added and removed by a restart"
+            return found
+
+        if parts() is not None:
+            app = admin_application(parts_now, self.log)
+            self._runners.append(await serve(app, self._place(admin.address), line_bytes=LINE_BYTES))
+            self.log.info("admin_listening", address=str(admin.address))
 
     async def _stop(self) -> None:
         await self._supervisor.stop()

@@ -11,26 +11,31 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Protocol
 
-from aiohttp import web
-
-from gateway.config.compile import Snapshot, compile_config
+from gateway.config.compile import compile_config
 from gateway.config.compile_sessions import ENDPOINTS
 from gateway.config.reuse import Closeable
 from gateway.config.schema import Config
-from gateway.endpoints.app import endpoints_application
-from gateway.endpoints.building import Attempts, build_endpoints
+from gateway.config.snapshot import Snapshot
+from gateway.endpoints.attempts import Attempts
 from gateway.mechanisms.base import Resources
 from gateway.mechanisms.fetch import ControlClient
 from gateway.mechanisms.files import Files
 from gateway.model.clock import Clock
 from gateway.model.notice import Notice
-from gateway.ops.listen import serve
 from gateway.telemetry.session_tally import SessionTally
+from gateway.tokens.remote_keys import RemoteKeys
 from gateway.upkeep import Upkeep
 
 _LOOK_EVERY = 0.1
 """Seconds between two looks whether an edition is still needed."""
+
+
+class Runner(Protocol):
+    """What serves until it is cleaned up."""
+
+    async def cleanup(self) -> None: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -40,7 +45,7 @@ class Edition:
     snapshot: Snapshot
     resources: Resources
     control: ControlClient
-    runner: web.AppRunner | None = None
+    runner: Runner | None = None
 
 
 class Editions:
@@ -89,17 +94,21 @@ class Editions:
             files=files,
         )
         snapshot = compile_config(config, resources, self._socket(config), None if former is None else former.snapshot)
-        if config.fetch.ca is not None and (former is None or control is not former.control):
+        if config.fetch.ca is not None or _fetches_keys(snapshot):
             control.load()
         return Edition(snapshot, resources, control)
 
     async def open(self, edition: Edition) -> None:
-        """Serve the gateway's own routes. Raises OSError."""
+        """Serve the gateway's own routes, and load what does only where there are any. Raises OSError."""
         snapshot = edition.snapshot
         config = snapshot.config
         if not _has_own_routes(config):
             edition.resources.files.forget()
             return
+        from gateway.endpoints.app import endpoints_application
+        from gateway.endpoints.building import build_endpoints
+        from gateway.ops.listen import serve
+
         endpoints = build_endpoints(
             snapshot,
             edition.resources,
@@ -204,6 +213,10 @@ class Editions:
 
 def _has_own_routes(config: Config) -> bool:
     return config.identity is not None or config.sessions is not None
+
+
+def _fetches_keys(snapshot: Snapshot) -> bool:
+    return any(isinstance(each.keys, RemoteKeys) for each in snapshot.authenticators.values())
 
 
 def _socket_of(snapshot: Snapshot) -> Path:

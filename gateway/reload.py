@@ -15,11 +15,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from gateway.config.compile import CompileMistakes, Snapshot
+from gateway.config.compile import CompileMistakes
 from gateway.config.fixed import needs_restart
 from gateway.config.load import Loaded, load_text, unreadable
 from gateway.config.mistakes import ConfigMistakes
 from gateway.config.schema import Config
+from gateway.config.snapshot import Snapshot
 from gateway.mechanisms.base import BadSetting
 from gateway.mechanisms.files import Digests, Files, digests_now
 from gateway.telemetry.log import Log

@@ -2,8 +2,8 @@
 
 import time
 from collections import Counter
-from collections.abc import Awaitable, Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Coroutine, Iterable, Sequence
+from typing import Any, TypeVar
 
 from gateway.model.errors import StoreUnavailable
 from gateway.model.notice import Notice
@@ -73,11 +73,11 @@ class TimedStore:
     async def open(self) -> None:
         await self._store.open()
 
-    async def load(self, sid: str) -> tuple[Session | None, int]:
-        return await self._watch.timed("load", self._store.load(sid))
+    def load(self, sid: str) -> Coroutine[Any, Any, tuple[Session | None, int]]:
+        return self._watch.timed("load", self._store.load(sid))
 
-    async def commit(self, commit: Commit) -> bool:
-        return await self._watch.timed("commit", self._store.commit(commit))
+    def commit(self, commit: Commit) -> Coroutine[Any, Any, bool]:
+        return self._watch.timed("commit", self._store.commit(commit))
 
     async def sessions_of(self, subject: str) -> tuple[list[Session], int]:
         return await self._watch.timed("sessions_of", self._store.sessions_of(subject))

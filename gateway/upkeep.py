@@ -7,8 +7,8 @@ import asyncio
 from contextlib import suppress
 from pathlib import Path
 
-from gateway.config.compile import Snapshot
 from gateway.config.schema import Config
+from gateway.config.snapshot import Snapshot
 from gateway.engine.acknowledging import Acknowledgements
 from gateway.engine.sessions import SessionService
 from gateway.mechanisms.alarm import Alarms
@@ -23,6 +23,8 @@ from gateway.state.following import RevocationFollower
 from gateway.state.opening import open_state
 from gateway.state.rate_sharing import RateSharing
 from gateway.state.rate_table import RateTable
+from gateway.state.sharing import Sharing
+from gateway.state.shelf import Shelf
 from gateway.supervise import Supervisor
 from gateway.telemetry.health import Health
 from gateway.telemetry.metrics import Metrics
@@ -40,8 +42,19 @@ _ALARMS = "alarms"
 class Upkeep:
     """One per process. Without `state` in the configuration it does nothing."""
 
-    def __init__(self, config: Config, directory: Path, notice: Notice, clock: Clock, tally: SessionTally) -> None:
-        """`config` is the first one: what it says of the state holds for all. Connects to nothing yet."""
+    def __init__(
+        self,
+        config: Config,
+        directory: Path,
+        notice: Notice,
+        clock: Clock,
+        tally: SessionTally,
+        shelf: Shelf | None = None,
+    ) -> None:
+        """`config` is the first one: what it says of the state holds for all. Connects to nothing yet.
+
+        On the `shelf` is what other workers of the same parent know of revocations.
+        """
         self._directory = directory
         self._notice = notice
         self._clock = clock
@@ -56,6 +69,7 @@ class Upkeep:
         self._former: list[SessionService] = []
         self._supervisor: Supervisor
         self._sharing: RateSharing | None = None
+        self._view_sharing: Sharing | None = None
         self.state: State | None = None
         self.rates = RateTable(config.limits.rate_keys)
         self.seen = self._acknowledgements.seen
@@ -63,6 +77,8 @@ class Upkeep:
             state = open_state(config.state, directory, notice, clock)
             store, feed = TimedStore(state.store, self._watch), TimedFeed(state.feed, self._watch)
             self.state = State(store, feed, state.view, state.rates)
+            if shelf is not None:
+                self._view_sharing = Sharing(shelf, state.view, config.state.name(directory))
 
     async def start(self, supervisor: Supervisor, health: Health, snapshot: Snapshot, post: Post) -> None:
         """Start the background tasks. Raises BadStore; a store that cannot be reached only delays readiness."""
@@ -81,6 +97,7 @@ class Upkeep:
             ready=lambda: health.unblock(FIRST_SNAPSHOT),
             observed=self._delays.observe,
             restore=None if snapshot.sessions is None else self._restore,
+            sharing=self._view_sharing,
         )
         supervisor.start("revocations", self._follower.run)
         if state.rates is not None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-from gateway.config.compile import Snapshot
+from gateway.config.snapshot import Snapshot
 from gateway.mechanisms.files import Files, digests_now
 from gateway.reload import Reloader
 from gateway.telemetry.log import Log

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from gateway.commands.showing.table import table
-from gateway.config.compile import CompileMistakes, Snapshot, compile_config
+from gateway.config.compile import CompileMistakes, compile_config
 from gateway.config.load import load_config
 from gateway.config.mistakes import ConfigMistakes
 from gateway.config.schema import Config, Rewrite, RouteSettings
+from gateway.config.snapshot import Snapshot
 from gateway.engine.paths import path_pattern
 from gateway.engine.routes import RouteTable
 from gateway.mechanisms.base import offline_resources

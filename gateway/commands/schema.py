@@ -2,10 +2,12 @@
 
 import argparse
 import json
+from inspect import getdoc
 from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
+from gateway.commands.showing.meanings import meanings
 from gateway.commands.showing.reference import reference
 from gateway.config.schema import Config
 from gateway.model.upstream import Address
@@ -37,10 +39,18 @@ def json_schema() -> dict[str, Any]:
 
 
 class _Generator(GenerateJsonSchema):
-    """Leaves out titles that repeat names, and writes defaults as a file would."""
+    """Leaves out titles that repeat names, says what settings mean, and writes defaults as a file would."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
+
+    def model_schema(self, schema: Any) -> dict[str, Any]:
+        model, found = schema["cls"], super().model_schema(schema)
+        for name, meaning in meanings(model).items():
+            field = model.model_fields[name]
+            if meaning != getdoc(field.annotation):  # else the definition says it
+                found["properties"][field.alias or name]["description"] = meaning
+        return found
 
     def encode_default(self, dft: Any) -> Any:
         if isinstance(dft, Address):

@@ -23,6 +23,7 @@ from gateway.model.upstream import Address
 from gateway.workers.activation import matched, passed_sockets
 from gateway.workers.cpus import usable_cpus
 from gateway.workers.descriptors import raise_limit
+from gateway.workers.garbage import started
 from gateway.workers.holding import let_through
 from gateway.workers.places import addresses, bind_places
 from gateway.workers.plan import become_parent
@@ -77,6 +78,7 @@ async def _serve_alone(loaded: Loaded, file: Path, sockets: Mapping[Address, soc
     see_to_descriptors(loaded, gateway.log)
     try:
         async with gateway:
+            started()
             await stop.wait()
     finally:
         gateway.log.close()

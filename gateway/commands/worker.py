@@ -14,7 +14,7 @@ from gateway.config.load import Loaded, load_config
 from gateway.config.mistakes import ConfigMistakes
 from gateway.telemetry.log import Log
 from gateway.workers.beating import serve_for_parent
-from gateway.workers.inheritance import Shares, inherited, shares
+from gateway.workers.inheritance import Shares, inherited, inherited_shelf, shares
 from gateway.workers.places import addresses_of_workers
 from gateway.workers.plan import LogStyle
 
@@ -26,6 +26,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     parser.add_argument("--channel", type=int, required=True, metavar="DESCRIPTOR")
     parser.add_argument("--patience", type=float, default=0)
     parser.add_argument("--socket", action="append", default=[], metavar="ADDRESS=DESCRIPTORS")
+    parser.add_argument("--shelf", help="what the workers share", metavar="DESCRIPTORS")
     parser.add_argument("--tell", metavar="FORMAT", help="how to log why it cannot start; by default as text")
 
 
@@ -66,6 +67,7 @@ async def _serve(loaded: Loaded, arguments: argparse.Namespace, ours: Shares) ->
         worker=arguments.number,
         patience=arguments.patience,
         file=file,
+        shelf=inherited_shelf(arguments.shelf),
     )
     hear_libraries(gateway.log)
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # it is for the parent

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from gateway.mechanisms.files import Files, is_plain
 from gateway.model.clock import Clock, unix_now
@@ -82,8 +82,7 @@ class Policy(Protocol):
         """Raise a refusal unless the principal fulfils the policy."""
 
 
-@dataclass(frozen=True, slots=True)
-class HeaderEdits:
+class HeaderEdits(NamedTuple):
     """Headers to set, in order; a name may repeat. Values are header-safe ASCII.
 
     Good until `usable_until` (Unix seconds).

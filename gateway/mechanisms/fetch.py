@@ -1,22 +1,17 @@
-"""The HTTP client for control calls: key sets, discovery documents, logins at a backend."""
+"""The settings of control calls, and who makes them: for key sets, discovery documents, logins at a backend."""
 
-import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import aiohttp
 from pydantic import Field
-from yarl import URL
 
-from gateway.mechanisms.base import Answer, BadSetting, FetchFailed
+from gateway.mechanisms.base import Answer, BadSetting
 from gateway.model.settings import FilePath, Seconds, Settings
 
-MAX_REDIRECTS = 3
-_LOOK_EVERY = 0.1
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+if TYPE_CHECKING:
+    from gateway.mechanisms.calls import Calls
 
 
 class FetchSettings(Settings):
@@ -35,95 +30,44 @@ class FetchSettings(Settings):
 class ControlClient:
     """Makes small calls. `fetch` is a `Fetch`, `post` is a `Post`; call `close` at the end.
 
-    Trusts the system's authorities and those in `ca_file`, which `control_tls` accepts. Keeps no cookies, uses no
-    proxy. `fetch` follows redirects only within one origin, `post` follows none.
+    The HTTP library is loaded by the first call, or by `load`: most gateways that read their keys from a file call
+    nobody, and it would be a fifth of their memory and of their start.
     """
 
     def __init__(self, timeout: float = 5.0, ca_file: Path | None = None) -> None:
         self._timeout = timeout
         self._ca_file = ca_file
-        self._tls: ssl.SSLContext | None = None
-        self._session: aiohttp.ClientSession | None = None
-        self._under_way = 0
+        self._calls: Calls | None = None
 
     def load(self) -> None:
-        """Read the file of authorities now, and not with the first call. Raises BadSetting."""
-        self._tls = control_tls(self._ca_file)
+        """Load the library and read the files of authorities now, and not with the first call. Raises BadSetting."""
+        self._loaded().load()
 
     async def fetch(self, url: str, max_bytes: int) -> bytes:
         """Return the body behind `url`, of at most `max_bytes` when decompressed. Raises FetchFailed."""
-        try:
-            async with self._call(self._timeout):
-                return await self._follow(URL(url), max_bytes)
-        except TimeoutError as error:
-            raise FetchFailed(f"{_public(url)} did not answer within {self._timeout:g} s") from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise FetchFailed(f"{_public(url)}: {error or type(error).__name__}") from error
+        return await self._loaded().fetch(url, max_bytes)
 
     async def post(
         self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float, max_bytes: int
     ) -> Answer:
-        """On a connection of its own: one that the server is about to close would lose what must not be sent twice."""
-        try:
-            async with (
-                self._call(timeout_s),
-                self._client().post(
-                    URL(url),
-                    data=body,
-                    headers={**headers, "Connection": "close"},
-                    allow_redirects=False,
-                    timeout=aiohttp.ClientTimeout(total=timeout_s),
-                ) as response,
-            ):
-                content = await _body(response, max_bytes)
-                return Answer(response.status, response.headers.get("Retry-After"), content)
-        except TimeoutError as error:
-            raise FetchFailed(f"{_public(url)} did not answer within {timeout_s:g} s") from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise FetchFailed(f"{_public(url)}: {error or type(error).__name__}") from error
-
-    @asynccontextmanager
-    async def _call(self, timeout_s: float) -> AsyncIterator[None]:
-        self._under_way += 1
-        try:
-            async with asyncio.timeout(timeout_s):
-                yield
-        finally:
-            self._under_way -= 1
+        """Return the answer, whatever its status. Raises FetchFailed."""
+        return await self._loaded().post(url, body, headers, timeout_s=timeout_s, max_bytes=max_bytes)
 
     async def finish(self) -> None:
         """Close, as soon as no call is under way."""
-        while self._under_way:  # noqa: ASYNC110 - few, and rarely
-            await asyncio.sleep(_LOOK_EVERY)
-        await self.close()
+        if self._calls is not None:
+            await self._calls.finish()
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        if self._calls is not None:
+            await self._calls.close()
 
-    async def _follow(self, url: URL, max_bytes: int) -> bytes:
-        for _ in range(MAX_REDIRECTS + 1):
-            async with self._client().get(url, allow_redirects=False) as response:
-                if response.status == 200:
-                    return await _body(response, max_bytes)
-                if response.status not in _REDIRECTS:
-                    raise FetchFailed(f"{_public(url)} answered {response.status}")
-                target = url.join(URL(response.headers.get("Location", "")))
-            if target.origin() != url.origin():
-                raise FetchFailed(f"{_public(url)} redirects to another origin")
-            url = target
-        raise FetchFailed(f"{_public(url)} redirects more than {MAX_REDIRECTS} times")
+    def _loaded(self) -> "Calls":
+        if self._calls is None:
+            from gateway.mechanisms.calls import Calls
 
-    def _client(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=self._tls or control_tls(self._ca_file)),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"Accept": "application/json"},
-                timeout=aiohttp.ClientTimeout(total=self._timeout),
-            )
-        return self._session
+            self._calls = Calls(self._timeout, lambda: control_tls(self._ca_file))
+        return self._calls
 
 
 def control_tls(ca_file: Path | None) -> ssl.SSLContext:
@@ -135,20 +79,3 @@ def control_tls(ca_file: Path | None) -> ssl.SSLContext:
         except OSError as error:  # ssl.SSLError is one
             raise BadSetting(f"cannot use {ca_file} as certificate authorities: {error.strerror}") from error
     return context
-
-
-async def _body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > max_bytes:
-            raise FetchFailed(f"{_public(response.url)} is larger than {max_bytes} bytes")
-    return bytes(body)
-
-
-def _public(url: str | URL) -> str:
-    """Return a URL for the log: without user, password, query and fragment."""
-    try:
-        return str(URL(url).with_user(None).with_query(None).with_fragment(None))
-    except ValueError:
-        return "a malformed URL"

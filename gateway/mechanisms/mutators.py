@@ -63,6 +63,8 @@ class ClaimHeader(Settings):
 
     def edit(self, principal: Principal, now: float) -> HeaderEdits:
         value = claim_at(principal.claims, self.claim)
+        if type(value) is str and _PLAIN.fullmatch(value):
+            return HeaderEdits(((self.header, value),))
         return HeaderEdits(tuple((self.header, text) for text in self._texts(value)))
 
     def _texts(self, value: Any) -> tuple[str, ...]:

@@ -56,7 +56,7 @@ def claim_at(claims: Claims, path: ClaimPath) -> Any | None:
     """Return the claim at `path`, or None where it is absent or null."""
     value: Any = claims
     for name in path:
-        if not isinstance(value, Mapping):
+        if type(value) is not dict and not isinstance(value, Mapping):
             return None
         value = value.get(name)
     return value

@@ -1,4 +1,4 @@
-"""Listeners of aiohttp applications: ops, the admin API, the gateway's own routes.
+"""Listeners of aiohttp applications: the admin API, the gateway's own routes.
 
 aiohttp by itself answers a request it cannot parse with the offending line, logs that line (it may hold a token)
 and names its version; and it drops every limit when one keyword is misspelt. Both are closed here.
@@ -13,11 +13,10 @@ from typing import Any
 
 from aiohttp import web
 
-from gateway.ops.app import OPS_HEADERS
+from gateway.ops.pages import Place
 
-Place = tuple[str, int] | Path | socket.socket
-"""Host and port, the path of a Unix socket, or a socket that listens: it is closed in the end."""
-
+_HEADERS = {"Cache-Control": "no-store", "Server": "gateway"}
+"""`Server` is set because aiohttp would else name itself and its version."""
 _SHUTDOWN_SECONDS = 1.0
 _READING_SECONDS = 30.0
 """How long a client may take nothing of an answer that is larger than the buffers."""
@@ -153,6 +152,6 @@ class _Connection(web.RequestHandler):
         """Answer without a word of the request; log only what is our fault."""
         if status >= 500:
             self.log_exception("Error handling a request", exc_info=exc)
-        response = web.Response(status=status, headers=OPS_HEADERS)
+        response = web.Response(status=status, headers=_HEADERS)
         response.force_close()
         return response

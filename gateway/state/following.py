@@ -5,6 +5,8 @@ the store is not known to have: revocations made here while it was out of reach,
 here that the snapshot lacks. So a revocation lives as long as one gateway that saw it. Before it answers a snapshot
 that way, a gateway waits for a random moment and goes on reading: what another gives back meanwhile is known then.
 While the store does not answer, the view stays as it is, and its staleness grows by itself.
+
+Of several workers of one parent, one at a time reads a first snapshot; the others take it from there (`sharing`).
 """
 
 import asyncio
@@ -20,8 +22,11 @@ from gateway.model.notice import Notice
 from gateway.model.revocation import Level, Revocation
 from gateway.state.base import BadStore, Gap, Reading, RevocationFeed, SessionStore
 from gateway.state.revocations import RevocationView
+from gateway.state.sharing import Sharing
 
 PAUSE_AFTER_BAD_STORE = 5.0
+PATIENCE = 60.0
+"""Seconds to wait for another worker that reads the store, before reading it beside that one."""
 LONGEST_PAUSE = 1.0
 """Between attempts while the store is out of reach."""
 SPREAD = 0.5
@@ -52,6 +57,7 @@ class RevocationFollower:
         ready: Callable[[], None] = lambda: None,
         observed: Callable[[float], None] = lambda seconds: None,
         restore: Callable[[str], Awaitable[object]] | None = None,
+        sharing: Sharing | None = None,
         interval: float = 0.1,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -71,6 +77,7 @@ class RevocationFollower:
         self._ready = ready
         self._observed = observed
         self._restore = restore
+        self._sharing = sharing
         self._interval = interval
         self._monotonic = monotonic
         self._sleep = sleep
@@ -109,10 +116,13 @@ class RevocationFollower:
                 await self._sleep(self._pause())
 
     async def _round(self) -> None:
-        if self._cursor is None:
+        if self._cursor is None and not self._is_ready:
+            await self._begin()
+        elif self._cursor is None:
             await self._take_snapshot()
         else:
             await self._read_on(self._cursor)
+        await self._share()
         if self._view.has_unconfirmed() and self._monotonic() >= self._give_back_at:
             await self._give_back()
         await self._restore_records()
@@ -139,7 +149,32 @@ class RevocationFollower:
         self.resyncs[cause] += 1
         self._notice("revocations_gap", {"cause": cause})
 
+    async def _share(self) -> None:
+        if self._sharing is not None and self._cursor is not None:
+            try:
+                await self._sharing.settle(self._cursor)
+            except OSError as error:  # for want of memory: this one has its own
+                self._notice("revocations_not_shared", {"error": str(error)})
+                self._sharing = None
+
     # --- reading
+
+    async def _begin(self) -> None:
+        """Take what another worker has read, or read it for all. Ready is who has read to the end of the news."""
+        sharing, wait_until = self._sharing, self._monotonic() + PATIENCE
+        if sharing is None:
+            return await self._take_snapshot()
+        while not sharing.take_turn() and self._monotonic() < wait_until:
+            await self._sleep(self._interval)
+        try:
+            if (cursor := await sharing.adopt()) is None:
+                await self._take_snapshot()
+            else:
+                await self._read_on(cursor)
+                self._now_ready()
+            await self._share()
+        finally:
+            sharing.end_turn()
 
     async def _take_snapshot(self) -> None:
         sent_at = self._monotonic()
@@ -147,6 +182,9 @@ class RevocationFollower:
         self._view.doubt()
         await self._take(reading, sent_at)
         self._give_back_at = self._monotonic() + random.uniform(0, SPREAD)  # noqa: S311
+        self._now_ready()
+
+    def _now_ready(self) -> None:
         if not self._is_ready:
             self._is_ready = True
             self._ready()

@@ -74,6 +74,13 @@ class StateSettings(Settings):
     def place(self) -> StoreUrl:
         return read_url(self.url)
 
+    def name(self, directory: Path) -> str:
+        """Return what tells this store from all others; no secret."""
+        place = self.place
+        if place.kind == "sqlite":
+            return f"sqlite {(directory / place.path).absolute()}"
+        return f"{place.kind} {place.hosts} {place.path} {place.group} {place.db} {self.prefix}"
+
     @model_validator(mode="after")
     def _fits(self) -> Self:
         place = self.place

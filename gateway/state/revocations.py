@@ -9,14 +9,15 @@ clock is the store's, carried on between readings by the monotonic clock.
 import heapq
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Final
 
 from gateway.model.clock import Clock, unix_now
 from gateway.model.principal import Principal
 from gateway.model.revocation import FOREVER, Level, Revocation
-from gateway.state.marks import Entry, MarkTable
+from gateway.state.marks import Bucket, Entry, MarkTable
+from gateway.state.settled import SettledMarks
 
 _SWEPT: Final = 16
 """Buckets that one call of `prune` looks at: less than a millisecond at a million entries."""
@@ -143,6 +144,28 @@ class RevocationView:
     def prune(self) -> None:
         """Forget a part of what has ended. Call it again and again."""
         self._table.sweep(self._ended(), _SWEPT)
+
+    # --- for whoever shares it with other processes
+
+    @property
+    def table(self) -> MarkTable:
+        """What is in effect. To be read only."""
+        return self._table
+
+    def later(self) -> list[Revocation]:
+        """Return what takes effect later."""
+        now_ms = self.now_ms()
+        return [
+            Revocation(Level(level), mark, before, until, now_ms, key[0])
+            for key, (level, mark, before, until) in ((key, later.entry) for key, later in self._waiting.items())
+        ]
+
+    def rest_on(self, settled: SettledMarks, own: Sequence[Bucket | None]) -> None:
+        """Have settled marks beside one's own. Everything must be confirmed, and what is new may make anything void."""
+        self._table.rest_on(settled, own)
+        self._recent.clear()
+        self._version += 1
+        self._recent_since = self._version
 
     def _ended(self) -> int:
         """Return the time before which entries have ended for sure."""

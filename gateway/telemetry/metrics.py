@@ -17,6 +17,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
+from gateway.compiled import IS_COMPILED
 from gateway.telemetry.tally import DurationTally, RouteTally
 
 Reading = tuple[tuple[str, ...], float]
@@ -237,7 +238,7 @@ METRICS = (
         "Worker processes that ended: drained, failed (by itself), killed (by a signal), frozen (killed here)",
         ("how",),
     ),
-    Metric("gateway_build_info", "gauge", "1; the version is in the label", ("version",), merge="max"),
+    Metric("gateway_build_info", "gauge", "1; what runs is in the labels", ("version", "compiled"), merge="max"),
 )
 """Every metric there is, besides the process metrics that each Prometheus client exports (`process_…`)."""
 
@@ -341,13 +342,11 @@ class Metrics:
         self.observe_durations(
             "gateway_upstream_seconds", lambda: [((id_,), t.upstream) for id_, t in self.routes.items()]
         )
-        self.observe_durations(
-            "gateway_request_seconds", lambda: [((id_,), t.total) for id_, t in self.routes.items()]
-        )
+        self.observe_durations("gateway_request_seconds", lambda: [((id_,), t.total) for id_, t in self.routes.items()])
         self.observe("gateway_config_last_reload_successful", lambda: [((), self._reload_successful)])
         self.observe("gateway_config_last_reload_success_timestamp_seconds", lambda: [((), self._reload_success_at)])
         self.observe("gateway_config_reloads_total", lambda: [((name,), n) for name, n in self._reloads.items()])
-        self.observe("gateway_build_info", lambda: [((version,), 1)])
+        self.observe("gateway_build_info", lambda: [((version, str(IS_COMPILED).lower()), 1)])
 
     def _requests(self) -> Iterator[Reading]:
         for route, tally in self.routes.items():

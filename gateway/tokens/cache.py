@@ -4,18 +4,23 @@ from collections import OrderedDict
 from heapq import heapify, heappop, heappush
 
 from gateway.model.principal import Principal
+from gateway.tokens.expired import ExpiredTokens
+
+_EXPIRED = 1000
+"""Expired tokens that are remembered beside the good ones."""
 
 
 class TokenCache:
     """Token → Principal, bounded by entries and by the total length of the tokens.
 
     Expired entries leave first, then the oldest. `get` may still return an expired one: the caller checks expiry.
-    `hits` and `misses` count the look-ups.
+    `hits` and `misses` count the look-ups. `expired` holds, apart from these tokens, some that were verified too late.
     """
 
     def __init__(self, max_entries: int, max_bytes: int) -> None:
         self._max_entries = max_entries
         self._max_bytes = max_bytes
+        self.expired = ExpiredTokens(min(max_entries, _EXPIRED))
         self.hits = self.misses = 0
         self._bytes = 0
         self._entries: OrderedDict[str, Principal] = OrderedDict()
@@ -35,8 +40,10 @@ class TokenCache:
 
     def put(self, token: str, principal: Principal, now: float) -> None:
         """Remember a principal until it expires or must make room. `now` is Unix seconds."""
-        self._drop_expired(now)
-        self._drop(token)
+        if self._expiries and self._expiries[0][0] <= now:
+            self._drop_expired(now)
+        if token in self._entries:
+            self._drop(token)
         if len(token) > self._max_bytes or self._max_entries < 1:
             return
         while len(self._entries) >= self._max_entries or self._bytes + len(token) > self._max_bytes:
@@ -51,6 +58,7 @@ class TokenCache:
         """Drop every principal that was verified by one of these keys."""
         for token in [token for token, principal in self._entries.items() if principal.verified_by in thumbprints]:
             self._drop(token)
+        self.expired.forget(thumbprints)
 
     def _drop_expired(self, now: float) -> None:
         while self._expiries and self._expiries[0][0] <= now:
@@ -59,8 +67,8 @@ class TokenCache:
                 self._drop(token)
 
     def _drop(self, token: str) -> None:
-        if self._entries.pop(token, None) is not None:
-            self._bytes -= len(token)
+        del self._entries[token]
+        self._bytes -= len(token)
 
     def _rebuild_expiries(self) -> None:
         self._expiries = [(principal.usable_until, token) for token, principal in self._entries.items()]

@@ -4,8 +4,9 @@ Nothing here is proven. `jku`, `x5u`, `jwk` and `x5c` are never looked at: a tok
 (RFC 8725 §3.10).
 """
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from gateway.model.errors import MalformedToken, UnsupportedHeader
 from gateway.tokens import base64url
@@ -14,15 +15,17 @@ from gateway.tokens.strict_json import NotStrictJson, read_object
 MAX_HEADER = 8192
 """Characters of an encoded header; honest ones have about 100."""
 
+_NO_HEADERS: Mapping[bytes, dict[str, Any]] = MappingProxyType({})
 
-@dataclass(frozen=True, slots=True)
-class Jws:
+
+class Jws(NamedTuple):
     """A token taken apart. `signature` is over `signing_input`; `header` and `payload` are strict JSON objects."""
 
     header: dict[str, Any]
     payload: dict[str, Any]
     signing_input: bytes
     signature: bytes
+    encoded_header: bytes
 
     @property
     def alg(self) -> str:
@@ -34,19 +37,17 @@ class Jws:
         return self.header.get("kid")
 
 
-def read_jws(token: str) -> Jws:
-    """Take a token apart. Raises MalformedToken; UnsupportedHeader for `crit`, as no extension is known here."""
+def read_jws(token: str, headers: Mapping[bytes, dict[str, Any]] = _NO_HEADERS) -> Jws:
+    """Take a token apart. Raises MalformedToken; UnsupportedHeader for `crit`, as no extension is known here.
+
+    `headers` are those read before, by their encoded form: the tokens of one issuer share very few.
+    """
     signing_input, header_segment, payload_segment, signature_segment = _split(token)
-    if len(header_segment) > MAX_HEADER:
-        raise MalformedToken(f"the header has more than {MAX_HEADER} characters")
-    header = _object(header_segment, "header")
-    if "crit" in header:
-        raise UnsupportedHeader("the header has crit")
-    if type(header.get("alg")) is not str:
-        raise MalformedToken("the header has no alg, or it is not a string")
-    if type(header.get("kid", "")) is not str:
-        raise MalformedToken("the kid is not a string")
-    return Jws(header, _object(payload_segment, "payload"), signing_input, _decode(signature_segment, "signature"))
+    header = headers.get(header_segment)
+    if header is None:
+        header = _header(header_segment)
+    payload = _object(payload_segment, "payload")
+    return Jws(header, payload, signing_input, _decode(signature_segment, "signature"), header_segment)
 
 
 def peek_issuer(token: str) -> str | None:
@@ -58,6 +59,19 @@ def peek_issuer(token: str) -> str | None:
     return issuer if type(issuer) is str else None
 
 
+def _header(segment: bytes) -> dict[str, Any]:
+    if len(segment) > MAX_HEADER:
+        raise MalformedToken(f"the header has more than {MAX_HEADER} characters")
+    header = _object(segment, "header")
+    if "crit" in header:
+        raise UnsupportedHeader("the header has crit")
+    if type(header.get("alg")) is not str:
+        raise MalformedToken("the header has no alg, or it is not a string")
+    if type(header.get("kid", "")) is not str:
+        raise MalformedToken("the kid is not a string")
+    return header
+
+
 def _split(token: str) -> tuple[bytes, bytes, bytes, bytes]:
     """Return the signing input, and the encoded header, payload and signature."""
     if not token.isascii():
@@ -65,9 +79,8 @@ def _split(token: str) -> tuple[bytes, bytes, bytes, bytes]:
     raw = token.encode("ascii")
     if raw.translate(None, base64url.ALPHABET) != b"..":
         raise MalformedToken("not three segments of base64url characters")
-    signing_input, _, signature = raw.rpartition(b".")
-    header, _, payload = signing_input.partition(b".")
-    return signing_input, header, payload, signature
+    header, payload, signature = raw.split(b".")
+    return raw[: -1 - len(signature)], header, payload, signature
 
 
 def _object(segment: bytes, part: str) -> dict[str, Any]:

@@ -53,6 +53,9 @@ class KeySet:
     def __init__(self, keys: Iterable[Key] = ()) -> None:
         self.keys = tuple(keys)
         self.thumbprints = frozenset(key.thumbprint for key in self.keys)
+        self._kids = frozenset(key.kid for key in self.keys)
+        self._chosen: dict[tuple[str | None, str], tuple[Key, ...]] = {}
+        """Memo for the `kid`s that there are: any other is made up by clients."""
 
     def lookup(self, kid: str | None, alg: str, now: float) -> tuple[Key, ...]:
         if found := self.candidates(kid, alg):
@@ -64,8 +67,13 @@ class KeySet:
 
         Raises WrongAlgorithm if there is a key with this `kid`, but for other algorithms.
         """
+        chosen = self._chosen.get((kid, alg))
+        if chosen is not None:
+            return chosen
         named = self.keys if kid is None else tuple(key for key in self.keys if key.kid is None or key.kid == kid)
-        fitting = tuple(key for key in named if alg in key.algorithms)
-        if not fitting and kid is not None and any(key.kid == kid for key in named):
-            raise WrongAlgorithm(f"the key with this kid is not for {alg!r}")
-        return fitting[:MAX_TRIED]
+        fitting = tuple(key for key in named if alg in key.algorithms)[:MAX_TRIED]
+        if kid is not None and kid in self._kids:
+            if not fitting:
+                raise WrongAlgorithm(f"the key with this kid is not for {alg!r}")
+            self._chosen[kid, alg] = fitting
+        return fitting

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from gateway.app import Gateway
 from gateway.telemetry.merging import Numbers, numbers_of, to_json
 from gateway.workers.channel import Channel
+from gateway.workers.garbage import started
 from gateway.workers.inheritance import Shares
 from gateway.workers.signals import stopped_by_signals
 
@@ -114,6 +115,7 @@ async def serve_for_parent(gateway: Gateway, channel: socket.socket, shares: Sha
         async with gateway:
             line.tell_health()
             line.tell("accepting")
+            started()
             await stop.wait()
             if line.is_cut:
                 await line.adopt_all()

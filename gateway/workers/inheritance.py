@@ -1,13 +1,13 @@
-"""The listening sockets that a worker is given: its own, and those of the others, to stand in for them."""
+"""What a worker is given: its own listening sockets, those of the others, to stand in for them, and the shelf."""
 
 import os
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gateway.model.upstream import Address
+from gateway.state.shelf import Shelf
 from gateway.workers.activation import StrangeSocket
-from gateway.workers.plan import Sockets
 
 Inherited = dict[str, list[socket.socket]]
 """By address, one for each slot, in order; or the one that all share."""
@@ -25,15 +25,6 @@ class Shares:
         return [sock for sockets in (self.own, *self.others.values()) for sock in sockets.values()]
 
 
-def socket_arguments(slots: Sequence[Sockets]) -> list[str]:
-    """Return the arguments that tell a worker the sockets of all slots."""
-    words = []
-    for address in slots[0]:
-        descriptors = dict.fromkeys(str(slot[address]) for slot in slots)
-        words += ["--socket", f"{address}={','.join(descriptors)}"]
-    return words
-
-
 def inherited(arguments: Iterable[str]) -> Inherited:
     """Return the sockets of such arguments. Raises ValueError, OSError."""
     found = {}
@@ -48,6 +39,16 @@ def _inherited(descriptor: int) -> socket.socket:
     sock = socket.socket(fileno=descriptor)
     sock.setblocking(False)  # else a copy of it would wait in `accept`, and so would those of all other processes
     return sock
+
+
+def inherited_shelf(argument: str | None) -> Shelf | None:
+    """Return the shelf of such an argument. Raises ValueError, OSError."""
+    if argument is None:
+        return None
+    descriptors = [int(each) for each in argument.split(",")]
+    for each in descriptors:
+        os.set_inheritable(each, False)
+    return Shelf(descriptors)
 
 
 def shares(sockets: Inherited, addresses: Iterable[Address], number: int) -> Shares:

@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Any
 
 from gateway.proxy.handshakes import ROUND_TRIP, refuse_handshakes
+from gateway.state.shelf import new_shelf
 from gateway.telemetry.log import Log
 from gateway.telemetry.merging import Ledger, Numbers
 from gateway.workers.fleet_health import FleetHealth, Seat
@@ -51,6 +52,7 @@ class Parent:
         self._is_whole = False
         """All workers have been started."""
         self._looked_at = monotonic()
+        self._shelf = new_shelf()
         self.ends: Counter[str] = Counter()
         self.ledger = Ledger()
         self.health = FleetHealth(self.seats, self._timing.missing)
@@ -87,7 +89,7 @@ class Parent:
 
     async def _spawn(self, seat: Seat, patience: float) -> WorkerProcess:
         worker = await WorkerProcess.spawned(
-            self.plan, seat.number, patience, self.ledger.take, replaces=seat.worker is not None
+            self.plan, seat.number, patience, self.ledger.take, replaces=seat.worker is not None, shelf=self._shelf
         )
         self._workers.add(worker)
         self._begin(self._await_end(seat, worker))
@@ -279,6 +281,8 @@ class Parent:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for descriptor in self._shelf:
+            os.close(descriptor)
         if self._is_up:
             self._log.info("drained")
 

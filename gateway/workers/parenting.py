@@ -6,8 +6,8 @@ import signal
 import socket
 
 from gateway import __version__
-from gateway.ops.app import ops_application
-from gateway.ops.listen import serve
+from gateway.ops.app import ops_pages
+from gateway.ops.pages import PageServer
 from gateway.telemetry.log import Log
 from gateway.workers.holding import let_through
 from gateway.workers.parent import FirstWorkerFailed, Parent
@@ -32,7 +32,7 @@ async def _run(plan: Plan) -> None:
     parent = Parent(plan, log, __version__)
     stop = _Stop(parent)
     runners = [
-        await serve(ops_application(parent.metrics.scrape, parent.health), socket.socket(fileno=descriptor))
+        await PageServer.listening(ops_pages(parent.metrics.scrape, parent.health), socket.socket(fileno=descriptor))
         for descriptor in plan.ops.values()
     ]
     for address in plan.ops:

@@ -5,14 +5,14 @@ import json
 import signal
 import socket
 from asyncio.subprocess import Process
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from time import monotonic
 from typing import Self
 
 from gateway.telemetry.merging import Numbers, from_json
+from gateway.workers.bequest import shelf_arguments, socket_arguments
 from gateway.workers.channel import Channel, Message
-from gateway.workers.inheritance import socket_arguments
 from gateway.workers.plan import Plan, interpreter
 
 _LAST_NEWS = 1.0
@@ -61,6 +61,7 @@ class WorkerProcess:
         take: Callable[["WorkerProcess", Numbers], None],
         *,
         replaces: bool,
+        shelf: Sequence[int] = (),
     ) -> Self:
         """Start a worker. For `patience` seconds it may wait for what blocks its readiness. One that `replaces` another
         logs why it cannot start. Raises OSError."""
@@ -74,7 +75,8 @@ class WorkerProcess:
                 *words,
                 *("--patience", str(patience)),
                 *socket_arguments(plan.slots),
-                pass_fds=(its.fileno(), *plan.served()),
+                *shelf_arguments(shelf),
+                pass_fds=(its.fileno(), *plan.served(), *shelf),
                 process_group=0,  # Ctrl-C and Ctrl-Z are for the parent
             )
         except BaseException:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway import __version__
+from gateway.compiled import IS_COMPILED
 from gateway.cli import COMMANDS, main
 from gateway.commands.check import checked, notes, routes_table
 from gateway.commands.showing.table import table
@@ -153,7 +154,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["--version"])
     assert caught.value.code == 0
-    assert capsys.readouterr().out == f"gateway {__version__}\n"
+    assert capsys.readouterr().out == f"gateway {__version__} ({'compiled' if IS_COMPILED else 'plain Python'})\n"
 
 
 @pytest.mark.parametrize("words", [[], ["unknown"], ["check"]])
@@ -182,7 +183,7 @@ def test_checking_imports_no_other_command(tmp_path: Path) -> None:
 
 def test_the_package_runs_as_a_module() -> None:
     done = subprocess.run([sys.executable, "-m", "gateway", "--version"], capture_output=True, text=True, check=True)
-    assert done.stdout == f"gateway {__version__}\n"
+    assert done.stdout.startswith(f"gateway {__version__} (")
 
 
 def test_bad_certificate_authorities_for_issuers_are_a_mistake(tmp_path: Path) -> None:

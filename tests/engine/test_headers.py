@@ -157,7 +157,7 @@ def test_framing_and_forwarding_headers_are_written_by_others(name: str) -> None
 # --- the client's token
 
 
-@pytest.mark.parametrize("on", [PROTECTED, PUBLIC, route(access="optional"), route(sources=[HEADER])])
+@pytest.mark.parametrize("on", [PROTECTED, PUBLIC, route(access="optional"), route(sources=(HEADER,))])
 def test_no_token_reaches_an_upstream_that_did_not_ask_for_it(on: Route) -> None:
     asked = request(
         "Authorization: Bearer a",
@@ -208,9 +208,9 @@ def test_a_route_that_forwards_the_token_forwards_it_from_where_it_was(lines: li
 def test_a_token_that_nobody_checked_is_not_forwarded_beside_the_one_that_was() -> None:
     """An upstream that trusts the gateway would take the wrong one for good."""
     forged = ("Authorization: Bearer forged", "X-Access-Token: forged", "Cookie: at=forged; x=1")
-    cookie_only = route(sources=[COOKIE], forward_token=True)
+    cookie_only = route(sources=(COOKIE,), forward_token=True)
     assert forwarded(request("Cookie: at=good", *forged[:2]), cookie_only) == ["Cookie: at=good"]
-    first_wins = route(sources=[HEADER, COOKIE], allow_several_credentials=True, forward_token=True)
+    first_wins = route(sources=(HEADER, COOKIE), allow_several_credentials=True, forward_token=True)
     assert forwarded(request("Authorization: Bearer good", *forged[1:]), first_wins) == [
         "Authorization: Bearer good",
         "Cookie: x=1",
@@ -232,7 +232,7 @@ def test_a_public_route_may_forward_all_tokens_for_the_upstream_to_check() -> No
 
 def test_a_token_header_with_dots_in_its_name_can_be_forwarded() -> None:
     source = HeaderSource(header="X.Access.Token")
-    on = route(sources=[source], forward_token=True)
+    on = route(sources=(source,), forward_token=True)
     asked = request("x.access.token: a", "X-Access-Token: b")
     assert forwarded(asked, on, contract(sources=[source])) == ["x.access.token: a"]
 
@@ -252,7 +252,7 @@ def test_an_owned_header_stays_the_gateways_even_if_a_token_is_read_from_it() ->
 COOKIES = st.lists(st.sampled_from(["at=t0ken", "at=", "at", "AT=x", "a=1", "at2=b", "", " b = 2 "]), max_size=6)
 
 
-@given(COOKIES, st.sampled_from([PROTECTED, PUBLIC, route(sources=[HEADER], forward_token=True)]))
+@given(COOKIES, st.sampled_from([PROTECTED, PUBLIC, route(sources=(HEADER,), forward_token=True)]))
 def test_other_cookies_survive_in_order(pairs: list[str], on: Route) -> None:
     kept = forwarded(request("Cookie: " + ";".join(pairs)), on)
     expected = [pair.strip() for pair in pairs or [""] if pair.partition("=")[0].strip().lower() != "at"]
@@ -289,7 +289,7 @@ def test_no_server_finds_a_token_cookie_in_what_is_forwarded(data: st.DataObject
     ]
     value = "".join(piece + data.draw(seps) for piece in pieces)
     asked = InboundRequest("GET", b"/", [(b"Cookie", value.encode())], request().peer)
-    for on in (PROTECTED, PUBLIC, route(sources=[HEADER], forward_token=True)):
+    for on in (PROTECTED, PUBLIC, route(sources=(HEADER,), forward_token=True)):
         for line in HeaderContract(OWNED, [s.credentials for s in SOURCES]).lines(asked, on):
             kept = line.removeprefix(b"Cookie: ").removesuffix(b"\r\n").decode("utf-8")
             assert "at" not in cookies_of_some_server(kept)

@@ -106,6 +106,13 @@ def test_a_claim_becomes_a_header_and_a_list_a_list(claim: Any, values: list[str
     assert headers == [("X-Claim", value) for value in values]
 
 
+@given(TEXT)
+def test_a_claim_in_a_header_is_header_safe(text: str) -> None:
+    """C26"""
+    caller = principal({"c": text})
+    assert edited({"header": "X-Claim", "claim": "c"}, caller) == [("X-Claim", header_safe(text))]
+
+
 @pytest.mark.parametrize("claim", ["absent", "nothing", "sub.deeper"])
 @pytest.mark.parametrize("style", ["comma", "repeat", "json"])
 def test_an_absent_claim_is_an_absent_header(claim: str, style: str) -> None:

@@ -110,10 +110,6 @@ def test_a_mistake_does_not_repeat_what_was_written() -> None:
     assert "hunter2" not in str(caught.value)
 
 
-def test_docstrings_of_settings_are_their_descriptions() -> None:
-    assert Example.model_fields["name"].description == "The name."
-
-
 def test_schemas_show_how_values_are_written() -> None:
     assert SECONDS.json_schema()["type"] == ["number", "string"]
     assert SIZE.json_schema()["type"] == ["integer", "string"]

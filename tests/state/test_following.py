@@ -16,10 +16,15 @@ from gateway.model.session import Session
 from gateway.state.base import BadStore, Commit, Gap, Reading, RevocationFeed, SessionStore
 from gateway.state.following import LONGEST_PAUSE, PAUSE_AFTER_BAD_STORE, RESTORE_AFTER, SPREAD, RevocationFollower
 from gateway.state.revocations import RevocationView
+from gateway.state.sharing import Sharing
+from gateway.state.shelf import Shelf
 from gateway.state.sqlite import SqliteFeed, SqliteStore
 from gateway.state.sqlite_file import SqliteFile
 from tests.state.backends import Backend
 from tests.state.redis_servers import RedisBackend, connect, server_of
+
+LEAST = 100
+"""So many revocations are worthwhile to share."""
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -44,6 +49,7 @@ class Line:
         self.gap = ""
         self.age = 0.0
         self.published: list[Revocation] = []
+        self.snapshots = 0
 
     @property
     def shards(self) -> int:
@@ -61,6 +67,7 @@ class Line:
 
     async def snapshot(self) -> Reading:
         self._go()
+        self.snapshots += 1
         reading = await self._feed.snapshot()
         return replace(reading, age=reading.age + self.age)
 
@@ -101,7 +108,7 @@ def sqlite(path: Path) -> Line:
 class Gateway:
     """One view and its follower. Its clock stands still unless a test moves it; rounds follow one another."""
 
-    def __init__(self, line: Line, monotonic: Callable[[], float] | None = None) -> None:
+    def __init__(self, line: Line, monotonic: Callable[[], float] | None = None, shelf: Shelf | None = None) -> None:
         self.now = 1000.0
         self.line = line
         monotonic = monotonic or (lambda: self.now)
@@ -120,6 +127,7 @@ class Gateway:
             ready=lambda: self.readings_at_ready.append((len(self.view), self.view.staleness())),
             observed=self.observed.append,
             restore=self.restore,
+            sharing=None if shelf is None else Sharing(shelf, self.view, "the store", least=LEAST),
             interval=0.1,
             monotonic=monotonic,
             sleep=self.sleep,

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from gateway.model.principal import Principal
 from gateway.model.revocation import FOREVER, Level, Revocation, generation_mark, mark, session_mark
-from gateway.state.marks import BUCKETS
 from gateway.state.revocations import RevocationView
+from gateway.state.settled import BUCKETS
 
 NOW = 1_800_000_000
 ISSUER, OTHER = "https://issuer.example", "https://other.example"

@@ -134,10 +134,6 @@ def test_a_sample_is_a_share(sample: float) -> None:
         LogSettings(sample=sample)
 
 
-def test_every_setting_is_documented() -> None:
-    assert all(field.description for field in LogSettings.model_fields.values())
-
-
 def test_every_event_of_a_worker_has_its_number() -> None:
     stream = io.StringIO()
     log = Log(LogSettings(), stream, worker=2)

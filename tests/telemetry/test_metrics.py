@@ -4,6 +4,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.compiled import IS_COMPILED
 from gateway.telemetry.metrics import METRICS, Metrics
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -67,7 +68,7 @@ def test_a_rejected_configuration_shows_and_the_time_of_the_last_good_one_stays(
 
 
 def test_the_version_is_shown(metrics: Metrics) -> None:
-    assert samples_of(metrics)["gateway_build_info", (("version", "1.2.3"),)] == 1
+    assert samples_of(metrics)["gateway_build_info", (("compiled", str(IS_COMPILED).lower()), ("version", "1.2.3"))] == 1
 
 
 def test_what_others_count_is_read_at_each_scrape(metrics: Metrics) -> None:

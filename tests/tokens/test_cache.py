@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.model.errors import ExpiredToken
 from gateway.model.principal import Principal
 from gateway.tokens.cache import TokenCache
 from tests.minting import ISSUER, NOW
@@ -84,6 +85,23 @@ def test_principals_are_forgotten_with_the_key_that_proved_them(cache: TokenCach
     cache.forget(frozenset({"gone", "unknown"}))
     assert cache.get("a") is None
     assert cache.get("b") is not None
+
+
+def test_expired_tokens_are_forgotten_with_the_key_that_made_them(cache: TokenCache) -> None:
+    cache.expired.remember("a", NOW, "gone")
+    cache.expired.remember("b", NOW, "kept")
+    cache.forget(frozenset({"gone"}))
+    assert len(cache.expired) == 1
+    with pytest.raises(ExpiredToken):
+        cache.expired.refuse("b", 0, NOW)
+
+
+def test_expired_tokens_are_few_and_none_where_nothing_is_remembered() -> None:
+    for max_entries, most in ((0, 0), (3, 3), (10_000, 1000)):
+        cache = TokenCache(max_entries, max_bytes=100)
+        for number in range(1100):
+            cache.expired.remember(str(number), NOW, "key-1")
+        assert len(cache.expired) == most
 
 
 def test_tokens_that_left_early_do_not_pile_up() -> None:

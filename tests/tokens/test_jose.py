@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -20,6 +21,24 @@ def test_a_token_is_taken_apart() -> None:
 
 def test_a_token_may_come_without_kid() -> None:
     assert read_jws(KEY.sign({}, kid=None)).kid is None
+
+
+def test_a_header_that_is_known_is_not_read_again() -> None:
+    first = read_jws(TOKEN)
+    assert first.encoded_header == TOKEN.partition(".")[0].encode()
+    known = {first.encoded_header: first.header}
+    again = read_jws(KEY.sign(access_claims(sub="bob")), known)
+    assert again.header is first.header
+    assert again.payload == access_claims(sub="bob")
+    other = make_key("EdDSA", "k2").sign(access_claims())
+    assert read_jws(other, known) == read_jws(other)
+
+
+@pytest.mark.parametrize("change", [lambda t: t + "==", lambda t: t + "é", lambda t: t + ".x", lambda t: t[:-1] + "."])
+def test_a_known_header_makes_no_malformed_token_good(change: Callable[[str], str]) -> None:
+    first = read_jws(TOKEN)
+    with pytest.raises(MalformedToken):
+        read_jws(change(TOKEN), {first.encoded_header: first.header})
 
 
 HEAD, PAYLOAD, SIGNATURE = TOKEN.split(".")

@@ -45,6 +45,18 @@ def test_an_unknown_kid_is_refused_whatever_it_looks_like(kid: str) -> None:
     assert str(caught.value) == "no key fits this kid and alg 'RS256'"
 
 
+def test_the_same_is_found_again_and_names_made_up_by_clients_do_not_pile_up() -> None:
+    keys = KeySet(KEYS.keys)
+    for _ in range(2):
+        assert keys.lookup("r", "RS256", NOW) == (RSA,)
+        assert keys.lookup("r", "ES256", NOW) == (UNNAMED,)
+        with pytest.raises(WrongAlgorithm):
+            keys.lookup("r", "EdDSA", NOW)
+    for number in range(1000):
+        assert keys.lookup(str(number), "ES256", NOW) == (UNNAMED,)
+    assert len(keys._chosen) == 2
+
+
 def test_a_token_without_kid_that_fits_no_key_is_refused() -> None:
     with pytest.raises(UnknownKey):
         KEYS.lookup(None, "HS256", NOW)

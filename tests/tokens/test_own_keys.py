@@ -114,7 +114,7 @@ def remembered(verified_by: str) -> Principal:
 def test_what_a_withdrawn_key_has_verified_is_forgotten() -> None:
     """C64"""
     keys, cache = OwnKeys(RING), TokenCache(10, 1000)
-    keys.forget_in(cache)
+    _kept = keys.forget_in(cache)
     for key in keys.keys:
         cache.put(str(key.kid), remembered(key.thumbprint), NOW)
     keys.current = keyring(private_jwk(PRESENT), private_jwk(make_key("EdDSA", "other"), kid="old"), refresh_jwk())
@@ -127,7 +127,7 @@ def test_what_a_withdrawn_key_has_verified_is_forgotten() -> None:
 
 def test_keys_that_are_added_make_nothing_forgotten() -> None:
     keys, cache = OwnKeys(usual_keys()), TokenCache(10, 1000)
-    keys.forget_in(cache)
+    _kept = keys.forget_in(cache)
     [key] = keys.keys
     cache.put("token", remembered(key.thumbprint), NOW)
     keys.current = keyring(private_jwk(make_key("EdDSA", "a1")), private_jwk(NEXT, NOW + 100), refresh_jwk())

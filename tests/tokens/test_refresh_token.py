@@ -53,7 +53,7 @@ def refused(token: str, reason: str, keys: Keyring = KEYS) -> None:
 @pytest.mark.parametrize("sid", [SID, b64(bytes(16)), b64(b"\xff" * 16)])
 def test_a_refresh_token_tells_its_session_and_generation(form: Format, generation: int, sid: str) -> None:
     token = read(made(form, sid=sid, generation=generation))
-    assert (token.sid, token.generation, token.kid) == (sid, generation, 0)
+    assert (token.sid, token.generation, token.key.kid) == (sid, generation, 0)
     assert token.is_genuine(SALT)
 
 
@@ -114,7 +114,7 @@ def test_tokens_of_old_and_coming_keys_are_read(form: Format) -> None:
     )
     for key in ring.refresh:
         token = read(made(form, key), ring)
-        assert token.kid == key.kid
+        assert token.key.kid == key.kid
         assert token.is_genuine(SALT)
 
 

@@ -27,6 +27,16 @@ def test_a_key_signs_with_the_one_algorithm_that_fits_it(algorithm: str) -> None
     assert json.loads(payload) == {"sub": "alice", "exp": NOW}
 
 
+@pytest.mark.parametrize("typ", ["at+jwt", "JWT"])
+def test_a_token_is_written_as_other_libraries_write_it_also_the_second_time(typ: str) -> None:
+    """Gateways of two releases give the same pair."""
+    key, claims = signing_key(make_key("EdDSA").private_pem()), {"sub": "ä", "list": [1, {"b": None, "a": 1.5}]}
+    payload = json.dumps(claims, separators=(",", ":")).encode()
+    expected = jwt.api_jws.encode(payload, key.private_key, "EdDSA", {"typ": typ, "kid": key.kid})
+    assert [key.sign(claims, typ="at+jwt"), key.sign(claims, typ="JWT")]
+    assert key.sign(claims, typ=typ) == expected
+
+
 @pytest.mark.parametrize("algorithm", ["EdDSA", "ES256", "ES384", "ES512", "RS256"])
 def test_only_the_public_half_is_published(algorithm: str) -> None:
     """C150."""

@@ -1,10 +1,12 @@
 import json
+import math
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.tokens.strict_json import MAX_DEPTH, NotStrictJson, read_object
+from gateway.tokens.strict_json import MAX_DEPTH, MAX_INTEGER, NotStrictJson, read_object
 
 JSON = st.recursive(
     st.none()
@@ -104,3 +106,83 @@ def test_text_made_to_slow_the_depth_check_down_is_refused(text: str) -> None:
     """C71"""
     with pytest.raises(NotStrictJson):
         read_object(b'{"a":' + b"[" * 20 + b"{}," * 20 + text.encode())
+
+
+# --- the rules once more, written to be plain and not fast
+
+
+def plainly_read(document: bytes) -> dict[str, Any]:
+    """Return what `read_object` should. Raises ValueError."""
+    text = document.decode("utf-8")
+    if depth(text) > MAX_DEPTH:
+        raise ValueError("deep")
+    value = json.loads(text, object_pairs_hook=members, parse_int=integer, parse_float=number, parse_constant=constant)
+    json.dumps(value, ensure_ascii=False).encode("utf-8")
+    if isinstance(value, dict):
+        return value
+    raise ValueError("no object")
+
+
+def depth(text: str) -> int:
+    deepest = now = 0
+    in_string = escaped = False
+    for character in text:
+        if in_string:
+            in_string = escaped or character != '"'
+            escaped = character == "\\" and not escaped
+        elif character == '"':
+            in_string = True
+        else:
+            now += (character in "[{") - (character in "]}")
+            deepest = max(deepest, now)
+    return deepest
+
+
+def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise ValueError("twice")
+    return dict(pairs)
+
+
+def integer(text: str) -> int:
+    if len(text) > MAX_INTEGER:
+        raise ValueError("large")
+    return int(text)
+
+
+def number(text: str) -> float:
+    if math.isinf(float(text)):
+        raise ValueError("infinite")
+    return float(text)
+
+
+def constant(text: str) -> Any:
+    raise ValueError(text)
+
+
+PIECES = [
+    *(b"{", b"}", b"[", b"]", b'"', b",", b":", b" ", b"\n", b"\t", b"\x0b", b"\\", b"\xef\xbb\xbf", b"\xff", b"/**/"),
+    *(b'"a"', b'"b":', b'"a":1', b'"\\u0061":2', b'"\\ud800"', b'"\\ud83d\\ude00"', b'"\\"[{"', "ä".encode(), b"null"),
+    *(b"0", b"-", b"1", b"01", b"1.5", b"1e400", b"-0.0", b"NaN", b"Infinity", b"9" * 20, b"9" * 21, b"-" + b"9" * 20),
+    *(b'{"a":' * 31, b"[" * 31, b"]" * 31, b"}" * 31),
+]
+DOCUMENTS = (
+    st.lists(st.sampled_from(PIECES), max_size=12).map(b"".join)
+    | st.lists(st.sampled_from(PIECES), max_size=6).map(lambda pieces: b'{"c":' + b"".join(pieces) + b"}")
+    | st.tuples(
+        st.sampled_from([b"", b" ", b"\n", b"x"]), st.dictionaries(st.text(), JSON), st.sampled_from(PIECES)
+    ).map(lambda parts: parts[0] + json.dumps(parts[1]).encode() + parts[2])
+    | st.binary()
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(DOCUMENTS)
+def test_the_verdict_is_that_of_the_plain_rules(document: bytes) -> None:
+    try:
+        expected = repr(plainly_read(document))
+    except ValueError:
+        with pytest.raises(NotStrictJson):
+            read_object(document)
+    else:
+        assert repr(read_object(document)) == expected

@@ -1,11 +1,13 @@
 import json
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.model.decision import Pending
@@ -28,7 +30,15 @@ from gateway.model.errors import (
 from gateway.tokens.jose import read_jws
 from gateway.tokens.key_documents import KeyRules, key_from_pem, read_jwks
 from gateway.tokens.keys import Key, KeySet
-from gateway.tokens.verify import CLAIM_CHECKS, HEADER_CHECKS, Expectations, Verified, verify_jwt
+from gateway.tokens.verify import (
+    CLAIM_CHECKS,
+    HEADER_CHECKS,
+    LAST_SECOND,
+    Expectations,
+    Verified,
+    check_claims,
+    verify_jwt,
+)
 from tests.minting import AUDIENCE, ISSUER, NOW, SigningKey, access_claims, b64, jwks, make_key
 
 K1, K2, K3 = make_key("EdDSA", "k1"), make_key("RS256", "k2"), make_key("HS256", "k3")
@@ -461,3 +471,48 @@ def test_no_check_relies_on_another(claims: dict[str, Any]) -> None:
         with suppress(InvalidToken):
             check.check(claims, EXPECT, NOW)
         assert check.shows(claims, EXPECT, NOW)
+
+
+TIMES = st.sampled_from(
+    [0, 1, NOW - 86400, NOW - 6, NOW - 5, NOW - 1, NOW, NOW + 0.5, NOW + 1, NOW + 6, LAST_SECOND, LAST_SECOND + 1]
+)
+VALUES = TIMES | TIMES.map(float) | st.sampled_from([ISSUER, AUDIENCE, [AUDIENCE], "", "alice", {}, -1, 1e300]) | JSON
+NAMES = ["iss", "aud", "exp", "nbf", "iat", "sub", "cnf", "acr", "jti"]
+EXPECTATIONS = st.builds(
+    Expectations,
+    st.just(ISSUER),
+    st.sampled_from([frozenset[str](), frozenset({AUDIENCE}), frozenset({AUDIENCE, ""})]),
+    st.just(ASYMMETRIC),
+    leeway=st.sampled_from([0, 5, 0.5]),
+    required_claims=st.sampled_from([("iat",), (), ("acr",), ("iat", "jti")]),
+    max_lifetime=st.sampled_from([600, 86400, 0.5, 1e13]),
+    strict_audience=st.booleans(),
+)
+
+
+@settings(deadline=None, max_examples=1000)
+@given(
+    st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=2),
+    st.sets(st.sampled_from(NAMES), max_size=1),
+    EXPECTATIONS,
+)
+@example({"exp": LAST_SECOND + 1}, set(), replace(EXPECT, max_lifetime=1e13))
+def test_claims_are_good_exactly_if_no_check_says_otherwise(
+    changes: dict[str, Any], absent: set[str], expect: Expectations
+) -> None:
+    """Claims that are plainly good are let through without asking each check."""
+    claims = {name: value for name, value in (access_claims() | changes).items() if name not in absent}
+    assert judged_by(lambda: check_claims(claims, expect, NOW)) is judged_by(lambda: each_check(claims, expect))
+
+
+def each_check(claims: dict[str, Any], expect: Expectations) -> None:
+    for check in CLAIM_CHECKS:
+        check.check(claims, expect, NOW)
+
+
+def judged_by(check: Callable[[], None]) -> type[InvalidToken] | None:
+    try:
+        check()
+    except InvalidToken as error:
+        return type(error)
+    return None

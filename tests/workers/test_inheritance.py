@@ -8,7 +8,8 @@ import pytest
 
 from gateway.model.upstream import parse_address
 from gateway.workers.activation import StrangeSocket
-from gateway.workers.inheritance import inherited, shares, socket_arguments
+from gateway.workers.bequest import socket_arguments
+from gateway.workers.inheritance import inherited, shares
 
 OWN, SHARED = "127.0.0.1:1", "unix:/run/shared"
 

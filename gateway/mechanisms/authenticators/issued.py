@@ -10,11 +10,10 @@ from gateway.mechanisms.base import BadSetting, OwnTokens, Resources
 from gateway.model.decision import Pending
 from gateway.model.errors import InvalidClaim
 from gateway.model.principal import Claims, Principal
-from gateway.model.revocation import Level, generation_mark, mark, session_mark
 from gateway.model.session import is_sid
 from gateway.model.settings import ByteSize, Seconds, Settings
 from gateway.tokens.cache import TokenCache
-from gateway.tokens.verify import Verified
+from gateway.tokens.keys import Key
 
 
 class IssuedSettings(Settings):
@@ -34,7 +33,6 @@ class IssuedSettings(Settings):
         if resources.own is None:
             raise BadSetting("the gateway issues no tokens; configure sessions", ("type",))
         cache = TokenCache(self.cache_entries, self.cache_bytes)
-        resources.own.keys.forget_in(cache)
         return IssuedAuthenticator(name, resources.own, self.leeway, cache)
 
 
@@ -44,6 +42,7 @@ class IssuedAuthenticator(JwtAuthenticator):
     def __init__(self, name: str, own: OwnTokens, leeway: float, cache: TokenCache) -> None:
         super().__init__(name, own.keys, replace(own.expect, leeway=leeway), cache)
         self._seen = own.seen
+        self._forgetter = own.keys.forget_in(cache)
 
     def authenticate(self, token: str, now: float) -> Principal | Pending:
         """Only here, and not in `prove`: there nobody has shown the token yet."""
@@ -52,24 +51,9 @@ class IssuedAuthenticator(JwtAuthenticator):
             self._seen(principal.session_id, principal.generation)
         return principal
 
-    def _principal(self, verified: Verified, token: str) -> Principal:
-        """A session is always a user's, even of one who is called like a client.
-
-        A cut-off is about logins before it: the ordinal is `auth_time`, so that a token exchanged by a gateway that had
-        not heard of the cut-off yet is void like the session it comes from.
-        """
-        principal = super()._principal(verified, token)
-        sid, generation = _session(verified.claims)
-        since = verified.claims["auth_time"]
-        foreign = mark(Level.SESSION, principal.issuer, sid)
-        marks = tuple((session_mark(sid) if each == foreign else each, since) for each, _ in principal.marks)
-        return replace(
-            principal,
-            type="user",
-            marks=(*marks, (generation_mark(sid), generation)),
-            session_id=sid,
-            generation=generation,
-        )
+    def _principal(self, claims: Claims, token: str, key: Key) -> Principal:
+        sid, generation = _session(claims)
+        return self._principals.own_principal(claims, token, key.thumbprint, sid, generation)
 
 
 def _session(claims: Claims) -> tuple[str, int]:

@@ -5,17 +5,19 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from gateway.mechanisms.authenticators.principals import Principals
 from gateway.mechanisms.base import BadSetting, Fetch, FetchFailed, Job, Resources
+from gateway.model.bounded import Bounded
 from gateway.model.decision import Pending
-from gateway.model.principal import Claims, Principal, PrincipalType
-from gateway.model.revocation import Level, mark, token_name
+from gateway.model.errors import ExpiredToken
+from gateway.model.principal import Claims, Principal
 from gateway.model.settings import ByteSize, FilePath, Seconds, Settings
 from gateway.tokens.cache import TokenCache
-from gateway.tokens.jose import peek_issuer, read_jws
+from gateway.tokens.jose import Jws, peek_issuer, read_jws
 from gateway.tokens.key_documents import BadKey, KeyRules, key_from_pem, key_from_secret, read_jwks, secret_in
-from gateway.tokens.keys import KeySet, KeySource
+from gateway.tokens.keys import Key, KeySet, KeySource
 from gateway.tokens.remote_keys import Discovery, FixedLocation, RemoteKeys, SourceFailed, Timing
-from gateway.tokens.verify import Expectations, Verified, media_type, verify_jwt
+from gateway.tokens.verify import Expectations, check_claims, check_header, find_signer, media_type
 
 AlgorithmName = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "HS256", "HS384", "HS512"
@@ -165,6 +167,8 @@ class JwtAuthenticator:
         self.keys = keys
         self.expect = expect
         self.cache = cache
+        self._headers: Bounded[bytes, dict[str, Any]] = Bounded()
+        self._principals = Principals(name, expect.issuer, expect.leeway)
 
     @property
     def job(self) -> Job | None:
@@ -184,79 +188,40 @@ class JwtAuthenticator:
         return peek_issuer(token) == self.expect.issuer
 
     def authenticate(self, token: str, now: float) -> Principal | Pending:
-        principal = self.prove(token, now)
-        if isinstance(principal, Principal):
-            self.cache.put(token, principal, now)
+        self.cache.expired.refuse(token, self.expect.leeway, now)
+        jws = read_jws(token, self._headers)
+        key = self._signer(jws, now)
+        if isinstance(key, Pending):
+            return key
+        try:
+            principal = self._proven(jws, key, token, now)
+        except ExpiredToken:
+            self.cache.expired.remember(token, jws.payload["exp"], key.thumbprint)
+            raise
+        self.cache.put(token, principal, now)
         return principal
 
     def prove(self, token: str, now: float) -> Principal | Pending:
-        verified = verify_jwt(read_jws(token), self.keys, self.expect, now)
-        return verified if isinstance(verified, Pending) else self._principal(verified, token)
+        jws = read_jws(token, self._headers)
+        key = self._signer(jws, now)
+        return key if isinstance(key, Pending) else self._proven(jws, key, token, now)
 
-    def _principal(self, verified: Verified, token: str) -> Principal:
-        claims = verified.claims
-        issued_at = claims.get("iat")
-        return Principal(
-            subject=claims["sub"],
-            issuer=self.expect.issuer,
-            type=_principal_type(claims),
-            claims=claims,
-            scopes=_scopes(claims),
-            issued_at=None if issued_at is None else int(issued_at),
-            expires_at=int(claims["exp"]),
-            usable_until=claims["exp"] + self.expect.leeway,
-            token_id=_text(claims.get("jti")),
-            client_id=_client_id(claims),
-            authenticator=self.name,
-            verified_by=verified.key.thumbprint,
-            marks=_marks(self.expect.issuer, claims, token),
-        )
+    def _signer(self, jws: Jws, now: float) -> Key | Pending:
+        """Return the key that made a token. A good header is remembered once a key of the issuer has signed it."""
+        if jws.encoded_header in self._headers:
+            return find_signer(jws, self.keys, now)
+        check_header(jws.header, self.expect, now)
+        key = find_signer(jws, self.keys, now)
+        if not isinstance(key, Pending):
+            self._headers.remember(jws.encoded_header, jws.header)
+        return key
 
+    def _proven(self, jws: Jws, key: Key, token: str, now: float) -> Principal:
+        check_claims(jws.payload, self.expect, now)
+        return self._principal(jws.payload, token, key)
 
-def _marks(issuer: str, claims: Claims, token: str) -> tuple[tuple[bytes, int], ...]:
-    """Return what a revocation can name the token by. Its ordinal is its `iat`; without one, any cut-off is later."""
-    names = {
-        Level.EVERYTHING: "",
-        Level.ISSUER: "",
-        Level.CLIENT: _client_id(claims),
-        Level.SUBJECT: claims["sub"],
-        Level.SESSION: _text(claims.get("sid")),
-        Level.TOKEN: _text(claims.get("jti")) or token_name(token),
-    }
-    ordinal = int(claims["iat"]) if claims.get("iat") is not None else -1
-    return tuple((mark(level, issuer, name), ordinal) for level, name in names.items() if name is not None)
-
-
-def _principal_type(claims: Claims) -> PrincipalType:
-    """RFC 9700 §4.15: a client that got a token for itself must not pass for a user whose `sub` is the same."""
-    is_client = (
-        claims["sub"] == _client_id(claims)
-        or claims.get("idtyp") == "app"  # Microsoft Entra
-        or claims.get("gty") == "client-credentials"  # Auth0
-    )
-    return "client" if is_client else "user"
-
-
-def _client_id(claims: Claims) -> str | None:
-    return _text(claims.get("client_id")) or _text(claims.get("azp"))
-
-
-def _scopes(claims: Claims) -> frozenset[str]:
-    """Return the granted scopes: `scope` (RFC 8693 §4.2) and `scp`, each a list or words with spaces between.
-
-    Anything else grants nothing.
-    """
-    granted: set[str] = set()
-    for value in (claims.get("scope"), claims.get("scp")):
-        if type(value) is str:
-            granted.update(value.split(" "))
-        elif type(value) is list:
-            granted.update(scope for scope in value if type(scope) is str)
-    return frozenset(granted - {""})
-
-
-def _text(value: Any) -> str | None:
-    return value if type(value) is str else None
+    def _principal(self, claims: Claims, token: str, key: Key) -> Principal:
+        return self._principals.principal(claims, token, key.thumbprint)
 
 
 def _jwks(content: bytes, rules: KeyRules) -> KeySet:

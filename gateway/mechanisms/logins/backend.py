@@ -19,7 +19,6 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlencode
 
 from pydantic import Field, model_validator
-from yarl import URL
 
 from gateway.mechanisms.base import Answer, BadSetting, FetchFailed, Post, Resources
 from gateway.mechanisms.logins.backend_answer import UnusableAnswer, UserPaths, read_json, read_user
@@ -95,6 +94,8 @@ class BackendLoginSettings(Settings):
 
         Raises BadSetting for a URL that is none, or over which passwords could be read on the way.
         """
+        from yarl import URL  # who has no backend need not load it
+
         try:
             url = URL(self.url)
         except ValueError as error:

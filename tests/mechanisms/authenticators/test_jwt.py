@@ -11,6 +11,8 @@ from gateway.mechanisms.base import Authenticator, BadSetting, Resources
 from gateway.mechanisms.fetch import ControlClient
 from gateway.model.decision import Pending
 from gateway.model.errors import (
+    BadSignature,
+    ExpiredToken,
     InvalidToken,
     KeysUnavailable,
     UnknownKey,
@@ -21,6 +23,9 @@ from gateway.model.errors import (
 )
 from gateway.model.principal import Principal
 from gateway.model.revocation import Level, mark, token_name
+from gateway.tokens.cache import TokenCache
+from gateway.tokens.key_documents import KeyRules, read_jwks
+from gateway.tokens.keys import Key, KeySet
 from gateway.tokens.remote_keys import RemoteKeys
 from tests.issuing import Clock, Issuer
 from tests.minting import AUDIENCE, ISSUER, NOW, SigningKey, access_claims, b64, jwks, make_key
@@ -168,12 +173,93 @@ def test_a_proven_token_is_recalled(folder: Path) -> None:
     assert authenticator.recall(token) is principal
 
 
+def test_a_token_that_nobody_has_shown_is_proven_and_not_remembered() -> None:
+    authenticator, keys = asked_authenticator(TokenCache(10, 10_000))
+    token = K1.sign(access_claims())
+    found = authenticator.prove(token, NOW)
+    assert isinstance(found, Principal)
+    assert found.subject == "alice"
+    assert authenticator.recall(token) is None
+    for _ in range(2):
+        with pytest.raises(ExpiredToken):
+            authenticator.prove(token, NOW + 700)
+    assert keys.looked_up == 3
+
+
 def test_a_refused_token_is_not_recalled(folder: Path) -> None:
     authenticator = Bench(folder).build(jwks_file="jwks.json")
     token = K1.sign(access_claims(aud="other"))
     with pytest.raises(WrongAudience):
         authenticator.authenticate(token, NOW)
     assert authenticator.recall(token) is None
+
+
+class Asked(KeySet):
+    """Counts how often a signature is to be checked."""
+
+    looked_up = 0
+
+    def lookup(self, kid: str | None, alg: str, now: float) -> tuple[Key, ...]:
+        self.looked_up += 1
+        return super().lookup(kid, alg, now)
+
+
+def asked_authenticator(cache: TokenCache) -> tuple[JwtAuthenticator, Asked]:
+    keys = Asked(read_jwks(jwks(K1, K2), KeyRules())[0].keys)
+    return JwtAuthenticator("idp", keys, jwt_settings(jwks_file="jwks.json").expectations(), cache), keys
+
+
+def expire(authenticator: JwtAuthenticator, token: str, now: float = NOW) -> None:
+    with pytest.raises(ExpiredToken):
+        authenticator.authenticate(token, now)
+
+
+def test_an_expired_token_that_comes_again_and_again_is_verified_once() -> None:
+    """The time is looked at each time: if the clock is set back, the token may be good."""
+    authenticator, keys = asked_authenticator(TokenCache(10, 10_000))
+    token = K1.sign(access_claims(exp=NOW - 60, iat=NOW - 660))
+    for _ in range(5):
+        with pytest.raises(ExpiredToken, match=f"^exp {NOW - 60} [+] leeway 5 <= now {NOW}.000$"):
+            authenticator.authenticate(token, NOW)
+    assert keys.looked_up == 1
+    assert authenticator.recall(token) is None
+    assert prove(authenticator, token, NOW - 120)
+    expire(authenticator, token)
+
+
+def test_a_forged_expired_token_is_never_taken_for_an_expired_one() -> None:
+    authenticator, keys = asked_authenticator(TokenCache(10, 10_000))
+    claims = access_claims(exp=NOW - 60, iat=NOW - 660)
+    expire(authenticator, K1.sign(claims))
+    forged = make_key("EdDSA", "forger").sign(claims, kid="k1")
+    for _ in range(2):
+        with pytest.raises(BadSignature):
+            authenticator.authenticate(forged, NOW)
+    assert keys.looked_up == 3
+
+
+def test_an_expired_token_is_not_remembered_where_nothing_shall_be() -> None:
+    authenticator, keys = asked_authenticator(TokenCache(0, 10_000))
+    token = K1.sign(access_claims(exp=NOW - 60, iat=NOW - 660))
+    for _ in range(2):
+        expire(authenticator, token)
+    assert keys.looked_up == 2
+
+
+def test_only_headers_that_a_key_of_the_issuer_has_signed_are_remembered() -> None:
+    authenticator, _ = asked_authenticator(TokenCache(10, 10_000))
+    for number in range(10):
+        with pytest.raises(BadSignature):
+            authenticator.authenticate(make_key("EdDSA", "forger").sign({}, kid="k1", x=number), NOW)
+        with pytest.raises(WrongType):
+            authenticator.authenticate(K1.sign({}, typ="JWT", x=number), NOW)
+    assert len(authenticator._headers) == 0
+    for subject in ("alice", "bob"):
+        assert prove(authenticator, K1.sign(access_claims(sub=subject))).subject == subject
+        assert prove(authenticator, K2.sign(access_claims(sub=subject))).subject == subject
+    assert len(authenticator._headers) == 2
+    with pytest.raises(BadSignature):
+        authenticator.authenticate(make_key("EdDSA", "forger").sign(access_claims(), kid="k1"), NOW)
 
 
 def test_only_tokens_of_the_issuer_are_accepted(folder: Path) -> None:
@@ -383,15 +469,18 @@ async def test_a_withdrawn_key_takes_its_principals_along(bench: Bench, issuer: 
     """C64"""
     authenticator = bench.build(jwks_uri=issuer.jwks_uri)
     token = K1.sign(access_claims())
+    expired = K1.sign(access_claims(exp=NOW - 60, iat=NOW - 660))
     await settle(authenticator, token)
+    expire(authenticator, expired)
     issuer.publish(K2)
     bench.clock.now = NOW + 31
     newer = K2.sign(access_claims())
     assert await settle(authenticator, newer, NOW + 31)
     assert authenticator.recall(token) is None
     assert authenticator.recall(newer) is not None
-    with pytest.raises(UnknownKey):
-        authenticator.authenticate(token, NOW + 31)
+    for withdrawn in (token, expired):
+        with pytest.raises(UnknownKey):
+            authenticator.authenticate(withdrawn, NOW + 31)
 
 
 async def test_a_token_never_makes_the_gateway_fetch_from_where_it_says(bench: Bench, issuer: Issuer) -> None:
