@@ -47,6 +47,7 @@ MODULES = (
     "gateway/state/marks.py",
     "gateway/state/revocations.py",
     "gateway/proxy/answer_heads.py",
+    "gateway/proxy/answer_writer.py",
     "gateway/proxy/client.py",
     "gateway/proxy/deadlines.py",
     "gateway/proxy/doors.py",

@@ -32,7 +32,8 @@ def tree(tmp_path: Path) -> Path:
 
 
 def run(tree: Path, *words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    variables = {**os.environ, "PYTHONPATH": str(tree), **environment}
+    inherited = {name: value for name, value in os.environ.items() if name != "GATEWAY_PURE"}
+    variables = {**inherited, "PYTHONPATH": str(tree), **environment}
     return subprocess.run(
         [sys.executable, *words], cwd=tree, env=variables, capture_output=True, text=True, check=False
     )

@@ -29,11 +29,11 @@ class Script:
     def __init__(self, *files: str) -> None:
         lua = resources.files("gateway.state") / "lua"
         self._source = b"\n".join((lua / file).read_bytes() for file in files)
-        self._digest = hashlib.sha1(self._source, usedforsecurity=False).hexdigest()
+        self.digest = hashlib.sha1(self._source, usedforsecurity=False).hexdigest()
 
     def command(self, keys: Sequence[bytes], arguments: Sequence[bytes | str | int] = ()) -> Command:
         rest = (len(keys), *keys, *arguments)
-        return Command(packed("EVALSHA", self._digest, *rest), ("EVAL", self._source, *rest))
+        return Command(packed("EVALSHA", self.digest, *rest), ("EVAL", self._source, *rest))
 
 
 OPEN = Script("feed.lua", "open.lua")

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from gateway.state.redis_scripts import COMMIT
 
-_COMMIT = str(COMMIT.command([]).words[1]).encode()
+_COMMIT = COMMIT.digest.encode()
 """What every call of that script has in it."""
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from gateway import __version__
-from gateway.compiled import IS_COMPILED
 from gateway.cli import COMMANDS, main
 from gateway.commands.check import checked, notes, routes_table
 from gateway.commands.showing.table import table
+from gateway.compiled import IS_COMPILED
 from gateway.config.load import load_text
 from gateway.config.mistakes import ConfigMistakes
 

@@ -68,7 +68,9 @@ def test_a_rejected_configuration_shows_and_the_time_of_the_last_good_one_stays(
 
 
 def test_the_version_is_shown(metrics: Metrics) -> None:
-    assert samples_of(metrics)["gateway_build_info", (("compiled", str(IS_COMPILED).lower()), ("version", "1.2.3"))] == 1
+    assert (
+        samples_of(metrics)["gateway_build_info", (("compiled", str(IS_COMPILED).lower()), ("version", "1.2.3"))] == 1
+    )
 
 
 def test_what_others_count_is_read_at_each_scrape(metrics: Metrics) -> None:

@@ -35,7 +35,7 @@ def _check_text(text: str) -> None:
         return
     assert looks_like_refresh_token(text)
     assert 0 <= token.generation < 2**32
-    assert token.key is KEYS.refresh_key_named(token.kid)
+    assert token.key is KEYS.refresh_key_named(token.key.kid)
     assert (len(base64url.decode(token.sid.encode())), len(token.mac)) == (16, 16)
     for salt in (b"", b"saltsalt"):
         session = a_session(sid=token.sid, generation=token.generation, salt=salt)
@@ -58,7 +58,7 @@ def _check_made(data: bytes) -> None:
     form: Format = "opaque" if data[0] & 128 else "jwt"
     text = make_refresh_token(session, key, ISSUER, form)
     token = read_refresh_token(text, KEYS, ISSUER)
-    assert (token.sid, token.generation, token.kid) == (sid, generation, key.kid)
+    assert (token.sid, token.generation, token.key.kid) == (sid, generation, key.kid)
     assert token.is_genuine(salt)
     assert not token.is_genuine(salt + b"\0")
     assert looks_like_refresh_token(text)
