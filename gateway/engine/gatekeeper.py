@@ -6,6 +6,7 @@ expiry, its revocation or the route's own checks.
 """
 
 from collections.abc import Callable, Iterable
+from math import inf
 from typing import Final
 
 from gateway.engine.cors import is_preflight
@@ -287,14 +288,19 @@ class Gatekeeper:
         return block.lines
 
     def _make_block(self, route: Route, principal: Principal, now: float) -> HeaderBlock:
-        edits = [mutator.edit(principal, now) for mutator in route.mutators]
-        headers = [header for edit in edits for header in edit.headers]
+        parts: list[str] = []
+        usable_until = inf
+        for mutator in route.mutators:
+            headers, good_until = mutator.edit(principal, now)
+            usable_until = min(usable_until, good_until)
+            for name, value in headers:
+                parts += (name, ": ", value, "\r\n")
         if route.mutators:
-            headers.append((self._principal_type_header, principal.type))
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers).encode("ascii")
+            parts += (self._principal_type_header, ": ", principal.type, "\r\n")
+        lines = "".join(parts).encode("ascii")
         if len(lines) > self._identity_bytes:
             raise OversizedIdentity(f"the injected headers take {len(lines)} bytes; {self._identity_bytes} are allowed")
-        return HeaderBlock(lines, min((edit.usable_until for edit in edits), default=float("inf")))
+        return HeaderBlock(lines, usable_until)
 
 
 def _first_proof(
