@@ -144,7 +144,6 @@ def test_a_pause_of_the_server_is_seen_by_every_request_that_was_due_in_it() -> 
         found = run(listener.getsockname()[1], [b"GET / HTTP/1.1\r\n\r\n"], rate=1000, seconds=0.2)
         server.join()
     assert found["wrong"] == 0
-    assert found["rate"] == 1000
     assert found["p50_ms"] > 50
 
 

@@ -139,22 +139,25 @@ class Loop(asyncio.SelectorEventLoop):
         raise AssertionError("it never comes to rest")
 
 
-class Recorder(RequestRecorder):
+class Recorder:
     """The gateway's own, and a list of what was recorded."""
 
     def __init__(self) -> None:
         settings = LogSettings(level="error")
         access_log = AccessLog(settings, cast(LineWriter, _Nowhere()))
-        super().__init__(Metrics("0"), access_log, Log(settings, io.StringIO()))
+        self._own = RequestRecorder(Metrics("0"), access_log, Log(settings, io.StringIO()))
         self.relays: list[Relay] = []
         self.bugs: list[tuple[str, BaseException | None]] = []
 
     def request(self, relay: Relay, now: float) -> None:
-        super().request(relay, now)
+        self._own.request(relay, now)
         self.relays.append(relay)
 
+    def cut(self, reason: str, number: int) -> None:
+        self._own.cut(reason, number)
+
     def bug(self, place: str, error: BaseException | None) -> None:
-        super().bug(place, error)
+        self._own.bug(place, error)
         self.bugs.append((place, error))
 
 
