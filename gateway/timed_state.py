@@ -9,7 +9,7 @@ from gateway.model.errors import StoreUnavailable
 from gateway.model.notice import Notice
 from gateway.model.revocation import Revocation
 from gateway.model.session import Session
-from gateway.state.base import Commit, Reading, RevocationFeed, SessionStore
+from gateway.state.base import Commit, Reading, RevocationFeed, SessionStore, Take
 from gateway.telemetry.metrics import Reading as Number
 from gateway.telemetry.tally import DurationTally
 
@@ -96,8 +96,8 @@ class TimedFeed:
         self._feed = feed
         self._watch = watch
 
-    async def snapshot(self) -> Reading:
-        return await self._watch.timed("snapshot", self._feed.snapshot())
+    async def snapshot(self, take: Take | None = None) -> Reading:
+        return await self._watch.timed("snapshot", self._feed.snapshot(take))
 
     async def tail(self, cursor: tuple[str, ...]) -> Reading:
         return await self._watch.timed("tail", self._feed.tail(cursor))

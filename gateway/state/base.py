@@ -7,7 +7,7 @@ gateways take no part. Whatever cannot be known or done raises StoreUnavailable,
 """
 
 from base64 import urlsafe_b64decode
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Protocol
@@ -92,9 +92,14 @@ class Reading:
     now_ms: int
 
 
+Take = Callable[[Sequence[Revocation]], Awaitable[None]]
+"""Takes some of many revocations."""
+
+
 class RevocationFeed(Protocol):
-    async def snapshot(self) -> Reading:
-        """Return every revocation in force."""
+    async def snapshot(self, take: Take | None = None) -> Reading:
+        """Return every revocation in force; or give them to `take` while they are read, and return none of them: a
+        million at once would need 200 MiB. When it fails, some may have been given."""
 
     async def tail(self, cursor: tuple[str, ...]) -> Reading:
         """Return what came since. Raises Gap when it cannot vouch that nothing was missed."""

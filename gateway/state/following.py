@@ -178,9 +178,9 @@ class RevocationFollower:
 
     async def _take_snapshot(self) -> None:
         sent_at = self._monotonic()
-        reading = await self._feed.snapshot()
         self._view.doubt()
-        await self._take(reading, sent_at)
+        reading = await self._feed.snapshot(self._add)
+        self._note(reading, sent_at)
         self._give_back_at = self._monotonic() + random.uniform(0, SPREAD)  # noqa: S311
         self._now_ready()
 
@@ -191,21 +191,21 @@ class RevocationFollower:
 
     async def _read_on(self, cursor: tuple[str, ...]) -> None:
         sent_at = self._monotonic()
-        await self._take(await self._feed.tail(cursor), sent_at, self._observe)
+        reading = await self._feed.tail(cursor)
+        await self._add(reading.revocations, reading.now_ms)
+        self._note(reading, sent_at)
 
-    async def _take(
-        self,
-        reading: Reading,
-        sent_at: float,
-        look_at: Callable[[Sequence[Revocation], int], None] = lambda revocations, now_ms: None,
-    ) -> None:
-        """Put a reading in the view. Its cursor and its freshness count when all of it is there."""
-        revocations = reading.revocations
+    async def _add(self, revocations: Sequence[Revocation], now_ms: int | None = None) -> None:
+        """Put revocations in the view. With the time of the store they are news, whose delay is observed."""
         for start in range(0, len(revocations), _SLICE):
             part = revocations[start : start + _SLICE]
-            look_at(part, reading.now_ms)
+            if now_ms is not None:
+                self._observe(part, now_ms)
             self._view.add(part)
             await asyncio.sleep(0)
+
+    def _note(self, reading: Reading, sent_at: float) -> None:
+        """Let the cursor and the freshness of a reading count: all of it is in the view."""
         self._view.refreshed(reading.now_ms, sent_at - reading.age)
         self._cursor = reading.cursor
 

@@ -9,8 +9,8 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from gateway.model.revocation import FOREVER, Level, Revocation
-from gateway.state.base import Gap, Reading, shard_of_mark
+from gateway.model.revocation import FOREVER, LEVELS, Revocation
+from gateway.state.base import Gap, Reading, Take, shard_of_mark
 from gateway.state.redis_link import Link, together
 from gateway.state.redis_scripts import PUBLISH, TAIL, Command, plain
 
@@ -28,7 +28,7 @@ class RedisFeed:
     def __init__(self, link: Link) -> None:
         self._link = link
 
-    async def snapshot(self) -> Reading:
+    async def snapshot(self, take: Take | None = None) -> Reading:
         """Scan shard after shard, each on one connection: a cursor of SCAN means nothing to another server."""
         revocations: list[Revocation] = []
         heads = []
@@ -39,7 +39,11 @@ class RedisFeed:
                 position: Any = 0
                 while position != b"0":
                     position, entries = await ask(plain("HSCAN", revoked, position, "COUNT", PAGE))
-                    revocations += _revocations(entries, head.now_ms // 1000)
+                    part = _revocations(entries, head.now_ms // 1000)
+                    if take is None:
+                        revocations += part
+                    else:
+                        await take(part)
         return await self._reading(revocations, heads)
 
     async def tail(self, cursor: tuple[str, ...]) -> Reading:
@@ -145,7 +149,7 @@ def _revocations(entries: Sequence[bytes], now: int) -> list[Revocation]:
     for about, value in zip(entries[::2], entries[1::2], strict=True):
         before, until, at_ms, since_ms = map(int, value.split())
         if until >= now:
-            found.append(Revocation(Level(about[16]), about[:16], before, until, at_ms, since_ms))
+            found.append(Revocation(LEVELS[about[16]], about[:16], before, until, at_ms, since_ms))
     return found
 
 

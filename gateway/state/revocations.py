@@ -93,9 +93,9 @@ class RevocationView:
         now_ms, ended = self.now_ms(), self._ended()
         for revocation in revocations:
             before, until = _bounded(revocation.before), _bounded(revocation.until)
-            entry = (revocation.level.value, revocation.mark, before, until)
             if until < ended:
                 continue
+            entry = (int(revocation.level), revocation.mark, before, until)
             if revocation.since_ms > now_ms:
                 self._add_later(revocation.since_ms, entry, confirmed)
             else:
@@ -212,4 +212,4 @@ class _Later:
 
 def _bounded(number: int) -> int:
     """A number or end beyond FOREVER means no more than that."""
-    return min(max(number, 0), FOREVER)
+    return number if 0 <= number <= FOREVER else min(max(number, 0), FOREVER)

@@ -128,8 +128,13 @@ class Sharing:
             return False
         for number in changed:  # by others, while this went on
             lacking[number] = view.table.lacking_in(marks, number)
+        freed = view.table.unsettled
         view.rest_on(marks, lacking)
         view.add(found.later)
+        if freed >= self._least:
+            from gateway.state.heap import give_back  # by way of ctypes, which nobody else needs
+
+            give_back()
         return True
 
 

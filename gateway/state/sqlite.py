@@ -10,7 +10,7 @@ from sqlite3 import Connection
 from gateway.model.errors import StoreUnavailable
 from gateway.model.revocation import Revocation
 from gateway.model.session import Session
-from gateway.state.base import Commit, Gap, Reading
+from gateway.state.base import Commit, Gap, Reading, Take
 from gateway.state.records import decode
 from gateway.state.sqlite_file import SqliteFile
 from gateway.state.sqlite_tables import apply, merge, read_page, read_record, read_subject, write_of
@@ -67,25 +67,28 @@ class SqliteFeed:
     def __init__(self, file: SqliteFile) -> None:
         self._file = file
 
-    async def snapshot(self) -> Reading:
+    async def snapshot(self, take: Take | None = None) -> Reading:
         try:
-            return await self._read(None, 0)
+            return await self._read(None, 0, take)
         except Gap as gap:
             raise StoreUnavailable("the file was replaced while it was read") from gap
 
     async def tail(self, cursor: tuple[str, ...]) -> Reading:
         epoch, _, seq = cursor[0].partition(":")
-        return await self._read(epoch, int(seq))
+        return await self._read(epoch, int(seq), None)
 
     async def publish(self, revocations: Sequence[Revocation], *, is_durable: bool = False) -> None:
         await self._file.write(lambda connection: merge(connection, revocations))
 
-    async def _read(self, epoch: str | None, seq: int) -> Reading:
+    async def _read(self, epoch: str | None, seq: int, take: Take | None) -> Reading:
         now_ms = self._file.now_ms()
         revocations: list[Revocation] = []
         is_last = False
         while not is_last:
             page = await self._file.read(partial(read_page, epoch=epoch, after=seq, now=now_ms // 1000, limit=PAGE))
-            revocations += page.revocations
+            if take is None:
+                revocations += page.revocations
+            else:
+                await take(page.revocations)
             epoch, seq, is_last = page.epoch, page.seq, page.is_last
         return Reading(revocations, (f"{epoch}:{seq}",), 0.0, now_ms)

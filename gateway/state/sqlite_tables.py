@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from gateway.model.revocation import Level, Revocation
+from gateway.model.revocation import LEVELS, Revocation
 from gateway.state.base import BadStore, Change, Commit, Gap
 from gateway.state.records import encode, kept_until, live_until
 
@@ -184,7 +184,7 @@ def read_page(connection: sqlite3.Connection, epoch: str | None, after: int, now
         (after, now, limit),
     ).fetchall()
     is_last = len(rows) < limit
-    revocations = [Revocation(Level(level), *values) for _, level, *values in rows]
+    revocations = [Revocation(LEVELS[level], *values) for _, level, *values in rows]
     return Page(revocations, current, newest if is_last else rows[-1][0], is_last)
 
 

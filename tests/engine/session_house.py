@@ -11,7 +11,7 @@ from gateway.engine.sessions import Exchange, Opening, SessionService
 from gateway.model.errors import StoreUnavailable, Unconfirmed
 from gateway.model.revocation import Revocation, session_mark
 from gateway.model.session import EndReason, Exchanged, Issued, Session, SessionEvent, SessionOver
-from gateway.state.base import Commit, Reading
+from gateway.state.base import Commit, Reading, Take
 from gateway.state.revocations import RevocationView
 from gateway.state.sqlite import SqliteFeed, SqliteStore
 from gateway.state.sqlite_file import SqliteFile
@@ -107,8 +107,8 @@ class FaultyFeed:
         self._feed, self._faults = feed, faults
         self.published: list[Revocation] = []
 
-    async def snapshot(self) -> Reading:
-        return await self._feed.snapshot()
+    async def snapshot(self, take: Take | None = None) -> Reading:
+        return await self._feed.snapshot(take)
 
     async def tail(self, cursor: tuple[str, ...]) -> Reading:
         return await self._feed.tail(cursor)

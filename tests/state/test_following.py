@@ -13,7 +13,7 @@ import pytest
 from gateway.model.errors import StoreUnavailable
 from gateway.model.revocation import FOREVER, Level, Revocation, mark
 from gateway.model.session import Session
-from gateway.state.base import BadStore, Commit, Gap, Reading, RevocationFeed, SessionStore
+from gateway.state.base import BadStore, Commit, Gap, Reading, RevocationFeed, SessionStore, Take
 from gateway.state.following import LONGEST_PAUSE, PAUSE_AFTER_BAD_STORE, RESTORE_AFTER, SPREAD, RevocationFollower
 from gateway.state.revocations import RevocationView
 from gateway.state.sharing import Sharing
@@ -46,6 +46,7 @@ class Line:
         self._store, self._feed = store, feed
         self.is_cut = False
         self.is_bad = False
+        self.breaks_off = False
         self.gap = ""
         self.age = 0.0
         self.published: list[Revocation] = []
@@ -65,10 +66,15 @@ class Line:
             raise BadStore("it evicts keys")
         await self._store.open()
 
-    async def snapshot(self) -> Reading:
+    async def snapshot(self, take: Take | None = None) -> Reading:
         self._go()
         self.snapshots += 1
-        reading = await self._feed.snapshot()
+        if self.breaks_off:
+            everything = await self._feed.snapshot()
+            assert take is not None
+            await take(everything.revocations[:1])
+            raise StoreUnavailable("it broke off")
+        reading = await self._feed.snapshot(take)
         return replace(reading, age=reading.age + self.age)
 
     async def tail(self, cursor: tuple[str, ...]) -> Reading:
@@ -215,6 +221,22 @@ async def test_a_gateway_is_ready_when_it_knows_what_is_in_force(path: Path, oth
     assert gateway.knows(revocations)
     assert gateway.observed == []
     assert not gateway.follower.resyncs
+
+
+async def test_a_snapshot_that_breaks_off_says_nothing_of_what_it_did_not_reach(gateway: Gateway, other: Line) -> None:
+    await other.publish(revocations := [end_of(number) for number in range(5)])
+    await until(lambda: gateway.knows(revocations))
+    gateway.line.breaks_off, gateway.line.gap = True, "epoch"
+    await until(lambda: gateway.line.snapshots > 3)
+    gateway.now += SPREAD + LONGEST_PAUSE
+    await until(lambda: gateway.line.snapshots > 6)
+    assert gateway.view.has_unconfirmed()
+    assert gateway.knows(revocations)
+    gateway.line.breaks_off = False
+    await until(lambda: not gateway.view.has_unconfirmed())
+    gateway.now += SPREAD
+    await gateway.rounds()
+    assert gateway.line.published == []
 
 
 async def test_requests_are_served_while_a_large_snapshot_is_taken_in(path: Path, other: Line) -> None:
