@@ -24,7 +24,7 @@ test: check $(BUILT)
 # In a copy of the tree, as on a machine without a C compiler.
 test-pure: $(VENV)/dev.done
 	rm -rf .pure && mkdir .pure
-	tar -cf - --exclude='*.so' --exclude=compiled.sha256 gateway tests bench hatch_build.py pyproject.toml config.yaml | tar -xf - -C .pure
+	tar -cf - --exclude='*.so' --exclude=compiled.sha256 gateway tests bench docs hatch_build.py pyproject.toml config.yaml | tar -xf - -C .pure
 	cd .pure && GATEWAY_PURE=1 PYTHONPATH=$(CURDIR)/.pure ../$(BIN)/pytest -n $(or $(JOBS),auto) --dist loadfile $(PURE_TESTS)
 
 compiled: $(VENV)/compiled.done
