@@ -52,6 +52,7 @@ MODULES = (
     "gateway/tokens/strict_json.py",
     "gateway/state/marks.py",
     "gateway/state/revocations.py",
+    "gateway/state/settled.py",
     "gateway/proxy/answer_heads.py",
     "gateway/proxy/answer_writer.py",
     "gateway/proxy/client.py",

@@ -184,7 +184,10 @@ def read_page(connection: sqlite3.Connection, epoch: str | None, after: int, now
         (after, now, limit),
     ).fetchall()
     is_last = len(rows) < limit
-    revocations = [Revocation(LEVELS[level], *values) for _, level, *values in rows]
+    revocations = [
+        Revocation(LEVELS[level], mark, before, until, at_ms, since_ms)
+        for _, level, mark, before, until, at_ms, since_ms in rows
+    ]
     return Page(revocations, current, newest if is_last else rows[-1][0], is_last)
 
 

@@ -1,5 +1,6 @@
 """Several worker processes behind one address: one of them may die, hang or be replaced, and nobody loses a request."""
 
+import asyncio
 import errno
 import http.client
 import json
@@ -8,6 +9,7 @@ import signal
 import socket
 import ssl
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,6 +18,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from gateway.model.revocation import FOREVER, Level, Revocation
+from gateway.state.sharing import LEAST
+from gateway.state.sqlite import SqliteFeed
+from gateway.state.sqlite_file import SqliteFile
 from tests.clients.asking import becomes, end_subject, status_of
 from tests.clients.processes import PATIENCE, Fleet, GatewayProcess, fleet, opened
 from tests.clients.workers import is_alive, loaded, port_of, who_holds, workers_of
@@ -250,6 +256,53 @@ async def test_a_revocation_holds_in_every_worker(crew: GatewayProcess, http: ai
     end = time.monotonic() + PATIENCE
     while [await status_of(http, crew, tokens) for _ in range(20)] != [401] * 20:  # each with a connection of its own
         assert time.monotonic() < end
+
+
+def test_what_is_revoked_is_in_memory_once_and_holds_in_every_worker(crew: GatewayProcess, ships: Fleet) -> None:
+    good, revoked = opened(crew.url), opened(crew.url)
+    log_out(crew, revoked["refresh_token"])
+    asyncio.run(revoke(ships.directory / "state.db", LEAST))
+    crew.wait_until(lambda: all(map(has_the_shelf, workers_of(crew).values())), "sharing")
+    before = workers_of(crew)
+    os.kill(before[1], signal.SIGKILL)
+    crew.wait_until(lambda: workers_of(crew).get(1, before[1]) != before[1], "replacing it")
+    until_whole(crew)
+    crew.wait_until(lambda: all(map(has_the_shelf, workers_of(crew).values())), "sharing")
+    for token, status in (good, 200), (revoked, 401):
+        statuses = {status_on_a_new_connection(crew, token["access_token"]) for _ in range(20)}
+        assert statuses == {status}
+
+
+def log_out(gateway: GatewayProcess, refresh_token: str) -> None:
+    body = json.dumps({"refresh_token": refresh_token}).encode()
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{gateway.url}/auth/logout", body, headers)
+    with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+        assert response.status == 204
+
+
+async def revoke(file: Path, number: int) -> None:
+    """Put many revocations into a store."""
+    now = int(time.time())
+    store = SqliteFile(file, deadline=PATIENCE)
+    await store.open()
+    await SqliteFeed(store).publish(
+        [Revocation(Level.SESSION, os.urandom(16), FOREVER, now + 3600, now * 1000) for _ in range(number)]
+    )
+    await store.close()
+
+
+def has_the_shelf(pid: int) -> bool:
+    """Say whether a worker has mapped what all share."""
+    return "gateway shelf" in Path(f"/proc/{pid}/maps").read_text()
+
+
+def status_on_a_new_connection(gateway: GatewayProcess, token: str) -> int:
+    try:
+        return ask(gateway, token)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
 
 
 def test_a_reload_reaches_every_worker(crew: GatewayProcess, ships: Fleet) -> None:

@@ -261,6 +261,26 @@ async def test_what_no_replica_confirms_does_not_count_as_done(tmp_path: Path) -
             replica.resume()
 
 
+async def test_who_waits_for_a_replica_holds_nobody_up(tmp_path: Path) -> None:
+    with (
+        server_of(tmp_path / "one") as primary,
+        server_of(tmp_path / "two", replicaof=f"127.0.0.1 {primary.port}") as replica,
+    ):
+        wait_until(lambda: primary.run("WAIT", 1, 100) == 1)
+        async with opened(url_of(primary), timeout=20) as (store, _):
+            session = new_session(await seconds(store))
+            assert await store.commit(opening(session, is_durable=True))
+            replica.pause()
+            durable = asyncio.ensure_future(store.commit(Commit((change_of(rotated(session)),), is_durable=True)))
+            while (await store.load(session.sid))[0] != rotated(session):
+                pass
+            for _ in range(100):
+                assert (await store.load(session.sid))[0] == rotated(session)
+            assert not durable.done()
+            replica.resume()
+            assert await durable
+
+
 async def test_without_replicas_nobody_waits_for_one(server: RedisServer) -> None:
     async with opened(url_of(server)) as (store, _):
         assert await store.commit(opening(new_session(await seconds(store)), is_durable=True))
