@@ -45,7 +45,7 @@ MODULES = (
     "gateway/config/snapshot.py",
     "gateway/mechanisms/authenticators/principals.py",
     "gateway/mechanisms/authorization.py",
-    "gateway/telemetry/tally.py",
+    "gateway/model/tally.py",
     "gateway/tokens/base64url.py",
     "gateway/tokens/cache.py",
     "gateway/tokens/jose.py",

@@ -104,7 +104,7 @@ class Gateway:
         self._sessions = SessionTally(self.log)
         self._upkeep = Upkeep(config, directory, self._notice, clock, self._sessions, shelf)
         bug = partial(self._report_bug, "endpoints")
-        self._editions = Editions(directory, clock, self._notice, self._upkeep, self._sessions, bug)
+        self._editions = Editions(directory, clock, self._notice, self._upkeep, self.metrics, self._sessions, bug)
         try:
             self._edition = self._editions.compile(config, Files())
         except BaseException:

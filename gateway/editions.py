@@ -24,6 +24,7 @@ from gateway.mechanisms.fetch import ControlClient
 from gateway.mechanisms.files import Files
 from gateway.model.clock import Clock
 from gateway.model.notice import Notice
+from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.session_tally import SessionTally
 from gateway.tokens.remote_keys import RemoteKeys
 from gateway.upkeep import Upkeep
@@ -57,6 +58,7 @@ class Editions:
         clock: Clock,
         notice: Notice,
         upkeep: Upkeep,
+        metrics: Metrics,
         tally: SessionTally,
         failed: Callable[[BaseException], None],
     ) -> None:
@@ -65,6 +67,7 @@ class Editions:
         self._clock = clock
         self._notice = notice
         self._upkeep = upkeep
+        self._metrics = metrics
         self._tally = tally
         self._failed = failed
         self._attempts = Attempts(clock)
@@ -89,6 +92,7 @@ class Editions:
             control.post,
             state=self._upkeep.state,
             record=self._tally.record,
+            tally=self._metrics.route,
             seen=self._upkeep.seen,
             rates=self._upkeep.rates,
             files=files,

@@ -9,9 +9,9 @@ from gateway.model.errors import StoreUnavailable
 from gateway.model.notice import Notice
 from gateway.model.revocation import Revocation
 from gateway.model.session import Session
+from gateway.model.tally import DurationTally
 from gateway.state.base import Commit, Reading, RevocationFeed, SessionStore, Take
 from gateway.telemetry.metrics import Reading as Number
-from gateway.telemetry.tally import DurationTally
 
 T = TypeVar("T")
 

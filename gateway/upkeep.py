@@ -18,6 +18,7 @@ from gateway.model.clock import Clock
 from gateway.model.errors import StoreUnavailable
 from gateway.model.notice import Notice
 from gateway.model.session import EndReason, SessionOver
+from gateway.model.tally import DurationTally
 from gateway.state.base import State
 from gateway.state.following import RevocationFollower
 from gateway.state.opening import open_state
@@ -29,7 +30,6 @@ from gateway.supervise import Supervisor
 from gateway.telemetry.health import Health
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.session_tally import SessionTally
-from gateway.telemetry.tally import DurationTally
 from gateway.timed_state import TimedFeed, TimedStore, Watch
 
 FIRST_SNAPSHOT = "first snapshot of revocations"

@@ -8,11 +8,13 @@ candidate. The cost of a look-up grows with the depth of the path, not with the 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import inf
+from sys import intern
 from typing import Literal
 
 from gateway.engine.cors import CorsPolicy
 from gateway.engine.paths import PathPattern, Target
 from gateway.mechanisms.base import Authenticator, Mutator, Policy, TokenSource
+from gateway.model.tally import RouteTally
 from gateway.state.rate_limit import RateLimit
 
 Access = Literal["protected", "optional", "public"]
@@ -25,7 +27,7 @@ class Route:
 
     Durations are seconds. `rewrite` is (prefix, replacement). `renew_below` is a share of an access token's life: with
     less of it left, the answer carries a new one. `is_own`: it is served by the gateway itself. Rate limits by address
-    are apart from those by subject or client.
+    are apart from those by subject or client. `tally` counts its requests, before and after a reload.
     """
 
     id: str
@@ -56,6 +58,7 @@ class Route:
     is_own: bool = False
     address_limits: tuple[RateLimit, ...] = ()
     caller_limits: tuple[RateLimit, ...] = ()
+    tally: RouteTally = field(default_factory=RouteTally)
 
     @property
     def refuses_when_stale(self) -> bool:
@@ -88,7 +91,7 @@ class IndistinguishableRoutes(Exception):
 
 @dataclass
 class _Methods:
-    by_name: dict[str, Route] = field(default_factory=dict)
+    by_name: dict[str, Route] | None = None
     any: Route | None = None
 
     def add(self, route: Route) -> None:
@@ -97,14 +100,18 @@ class _Methods:
                 raise IndistinguishableRoutes(self.any, route)
             self.any = route
             return
+        by_name = self.by_name = self.by_name or {}
         for method in route.methods:
-            if (other := self.by_name.setdefault(method, route)) is not route:
+            if (other := by_name.setdefault(method, route)) is not route:
                 raise IndistinguishableRoutes(other, route)
 
     def get(self, method: str) -> Route | None:
-        route = self.by_name.get(method)
+        by_name = self.by_name
+        if by_name is None:
+            return self.any
+        route = by_name.get(method)
         if route is None and method == "HEAD":
-            route = self.by_name.get("GET")
+            route = by_name.get("GET")
         return route or self.any
 
 
@@ -119,7 +126,7 @@ class _Node:
         node = self
         for segment in route.path.segments:
             if segment is not None:
-                node = node.literals.setdefault(segment, _Node())
+                node = node.literals.setdefault(intern(segment), _Node())
             else:
                 node.parameter = node.parameter or _Node()
                 node = node.parameter

@@ -19,6 +19,7 @@ from gateway.model.notice import Notice
 from gateway.model.principal import ClaimPath, Principal
 from gateway.model.request import InboundRequest
 from gateway.model.session import SessionEvent
+from gateway.model.tally import RouteTally
 from gateway.state.base import State
 from gateway.state.rate_table import RateTable
 from gateway.tokens.own_keys import OwnKeys
@@ -182,6 +183,8 @@ class Resources:
     """Is told what becomes of sessions."""
     seen: Callable[[str, int], None] = lambda sid, generation: None
     """Is told the session and generation of each access token of our own at its first use."""
+    tally: Callable[[str], RouteTally] = lambda route: RouteTally()
+    """Gives what counts the requests of a route: for the same name always the same."""
     files: Files = field(default_factory=Files)
 
     def read(self, file: Path, *path: str | int) -> bytes:

@@ -19,8 +19,7 @@ class RequestRecorder:
     """Counts every request, and logs those that the access log wants."""
 
     def __init__(self, metrics: Metrics, access_log: AccessLog, log: Log) -> None:
-        self._metrics = metrics
-        self._tallies = metrics.routes
+        self._elsewhere = metrics.route(None)
         self._access_log = access_log
         self._log = log
 
@@ -31,9 +30,7 @@ class RequestRecorder:
         total = now - relay.started_at
         added = relay.added or None
         upstream = relay.answer.began_at - relay.sent_at if relay.sent_at and relay.answer.began_at else None
-        tally = None if relay.route is None else self._tallies.get(relay.route.id)
-        if tally is None:
-            tally = self._metrics.route(None if relay.route is None else relay.route.id)
+        tally = self._elsewhere if relay.route is None else relay.route.tally
         tally.record(
             relay.request.method, status, reason, total, added, upstream, relay.request_bytes, relay.answer.body_bytes
         )

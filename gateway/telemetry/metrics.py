@@ -18,7 +18,7 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from gateway.compiled import IS_COMPILED
-from gateway.telemetry.tally import DurationTally, RouteTally
+from gateway.model.tally import DurationTally, RouteTally
 
 Reading = tuple[tuple[str, ...], float]
 """The label values, in the order of the table, and the number."""
@@ -262,19 +262,22 @@ class Metrics:
         self._reload_successful = False
         self._reload_success_at = 0.0
         self._reloads = {"ok": 0, "failed": 0, "refused": 0}
-        self.routes: dict[str, RouteTally] = {}
+        self._routes: dict[str, RouteTally] = {}
         self._readers: dict[str, Reader] = {}
         self._duration_readers: dict[str, DurationReader] = {}
         self._process = ProcessCollector(registry=None)
         self._observe_own(version)
 
     def route(self, route_id: str | None) -> RouteTally:
-        """Return the tally of a route. None stands for requests that matched no route; the label is then "-"."""
-        name = route_id or "-"
-        tally = self.routes.get(name)
-        if tally is None:
-            tally = self.routes[name] = RouteTally()
-        return tally
+        """Return the tally of a route. None stands for requests that matched no route; the label is then "-".
+
+        Also for a thread that reads a configuration: what it asks for is shown when it has counted something.
+        """
+        return self._routes.setdefault(route_id or "-", RouteTally())
+
+    def used_routes(self) -> Iterator[tuple[str, RouteTally]]:
+        """Yield the routes that had requests, by the value of the label."""
+        return ((id_, tally) for id_, tally in list(self._routes.items()) if tally.is_used)
 
     def loaded(self, at: float) -> None:
         """Note that a configuration was put into use at this Unix time."""
@@ -333,29 +336,29 @@ class Metrics:
         self.observe("gateway_requests_total", self._requests)
         self.observe("gateway_decisions_total", self._decisions)
         self.observe(
-            "gateway_request_bytes_total", lambda: [((id_,), t.request_bytes) for id_, t in self.routes.items()]
+            "gateway_request_bytes_total", lambda: [((id_,), t.request_bytes) for id_, t in self.used_routes()]
         )
         self.observe(
-            "gateway_response_bytes_total", lambda: [((id_,), t.response_bytes) for id_, t in self.routes.items()]
+            "gateway_response_bytes_total", lambda: [((id_,), t.response_bytes) for id_, t in self.used_routes()]
         )
-        self.observe_durations("gateway_added_seconds", lambda: [((id_,), t.added) for id_, t in self.routes.items()])
+        self.observe_durations("gateway_added_seconds", lambda: [((id_,), t.added) for id_, t in self.used_routes()])
         self.observe_durations(
-            "gateway_upstream_seconds", lambda: [((id_,), t.upstream) for id_, t in self.routes.items()]
+            "gateway_upstream_seconds", lambda: [((id_,), t.upstream) for id_, t in self.used_routes()]
         )
-        self.observe_durations("gateway_request_seconds", lambda: [((id_,), t.total) for id_, t in self.routes.items()])
+        self.observe_durations("gateway_request_seconds", lambda: [((id_,), t.total) for id_, t in self.used_routes()])
         self.observe("gateway_config_last_reload_successful", lambda: [((), self._reload_successful)])
         self.observe("gateway_config_last_reload_success_timestamp_seconds", lambda: [((), self._reload_success_at)])
         self.observe("gateway_config_reloads_total", lambda: [((name,), n) for name, n in self._reloads.items()])
         self.observe("gateway_build_info", lambda: [((version, str(IS_COMPILED).lower()), 1)])
 
     def _requests(self) -> Iterator[Reading]:
-        for route, tally in self.routes.items():
+        for route, tally in self.used_routes():
             for method, status, number in tally.requests():
                 yield (route, method, status), number
 
     def _decisions(self) -> Iterator[Reading]:
-        for route, tally in self.routes.items():
-            for reason, number in tally.decisions.items():
+        for route, tally in self.used_routes():
+            for reason, number in tally.decisions():
                 yield (route, reason), number
 
 

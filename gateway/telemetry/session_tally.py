@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from gateway.model.session import THEFT, CutOff, Exchanged, Opened, SessionEvent, SessionOver
+from gateway.model.tally import DurationTally
 from gateway.telemetry.log import Log
-from gateway.telemetry.tally import DurationTally
 
 REPEAT_AGES = (0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 21600.0)
 """Upper bounds in seconds: parallel tabs below 10, lost answers above."""

@@ -45,7 +45,7 @@ class Running:
 
     def decisions(self, route: str | None) -> dict[str, int]:
         """Return how often each thing became of requests on a route."""
-        return self.gateway.metrics.route(route).decisions
+        return dict(self.gateway.metrics.route(route).decisions())
 
     def pool(self, name: str = "app") -> dict[str, int]:
         """Return the numbers of busy and idle connections to an upstream."""

@@ -1,4 +1,4 @@
-from gateway.telemetry.tally import BUCKETS, DurationTally, RouteTally
+from gateway.model.tally import BUCKETS, DurationTally, RouteTally
 
 
 def counted(method: str, status: int) -> list[tuple[str, str, int]]:
@@ -34,7 +34,7 @@ def test_requests_add_up() -> None:
     tally.record("GET", 200, "allow", 0.25, 0.0004, 0.2, 5, 100)
     tally.record("GET", 401, "expired_token", 0.125)
     assert sorted(tally.requests()) == [("GET", "2xx", 2), ("GET", "4xx", 1)]
-    assert tally.decisions == {"allow": 2, "expired_token": 1}
+    assert dict(tally.decisions()) == {"allow": 2, "expired_token": 1}
     assert (tally.request_bytes, tally.response_bytes) == (15, 300)
     assert tally.total.sum == 0.875
 

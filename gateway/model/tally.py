@@ -41,6 +41,11 @@ _STATUS_ROW: Final = {status: status // 100 - 1 for status in range(100, 600)} |
 _INVALID_STATUS: Final = STATUSES.index("5xx")
 """RFC 9110 §15: a status code outside 100..599 is treated as a 5xx."""
 
+# The counts of a route: those of methods and statuses; then, for each bucket, of each kind of duration.
+_FIRST_BUCKET: Final = len(METHODS) * len(STATUSES)
+_KINDS: Final = 3
+_LENGTH: Final = _FIRST_BUCKET + _KINDS * (len(BUCKETS) + 1)
+
 
 class DurationTally:
     """A histogram of seconds. `bounds` are the upper bounds of its buckets."""
@@ -59,18 +64,28 @@ class DurationTally:
 
 
 class RouteTally:
-    """What happened on one route. Bytes are those of bodies and tunnels, without heads."""
+    """What happened on one route. Bytes are those of bodies and tunnels, without heads.
 
-    __slots__ = ("_requests", "added", "decisions", "request_bytes", "response_bytes", "total", "upstream")
+    All counts are in one list, and those that one request adds to lie side by side: with many routes, a request costs
+    what has to be fetched from memory for it. There is no list before the first request.
+    """
+
+    __slots__ = ("_added", "_allowed", "_counts", "_others", "_total", "_upstream", "request_bytes", "response_bytes")
 
     def __init__(self) -> None:
-        self._requests = [0] * (len(METHODS) * len(STATUSES))
-        self.decisions: dict[str, int] = {}
-        self.added = DurationTally()
-        self.upstream = DurationTally()
-        self.total = DurationTally()
+        self._allowed = 0
+        self._others: dict[str, int] = {}
+        self._total = 0.0
+        self._added = 0.0
+        self._upstream = 0.0
         self.request_bytes = 0
         self.response_bytes = 0
+        self._counts: list[int] = []
+
+    @property
+    def is_used(self) -> bool:
+        """Whether there was a request."""
+        return bool(self._counts)
 
     def record(
         self,
@@ -89,19 +104,56 @@ class RouteTally:
         when the request never got so far. A tunnel or a long stream may add to `request_bytes` and `response_bytes`
         by itself as it goes.
         """
-        self._requests[_METHOD_COLUMN.get(method, _OTHER_METHOD) + _STATUS_ROW.get(status, _INVALID_STATUS)] += 1
-        self.decisions[reason] = self.decisions.get(reason, 0) + 1
-        self.total.observe(total)
+        counts = self._counts
+        if not counts:
+            counts = self._counts = [0] * _LENGTH
+        counts[_METHOD_COLUMN.get(method, _OTHER_METHOD) + _STATUS_ROW.get(status, _INVALID_STATUS)] += 1
+        if reason == "allow":
+            self._allowed += 1
+        else:
+            self._others[reason] = self._others.get(reason, 0) + 1
+        counts[_FIRST_BUCKET + bisect_left(BUCKETS, total) * _KINDS] += 1
+        self._total += total
         if added is not None:
-            self.added.observe(added)
+            counts[_FIRST_BUCKET + bisect_left(BUCKETS, added) * _KINDS + 1] += 1
+            self._added += added
         if upstream is not None:
-            self.upstream.observe(upstream)
+            counts[_FIRST_BUCKET + bisect_left(BUCKETS, upstream) * _KINDS + 2] += 1
+            self._upstream += upstream
         self.request_bytes += request_bytes
         self.response_bytes += response_bytes
 
+    @property
+    def total(self) -> DurationTally:
+        """How long requests took in all, up to now."""
+        return self._durations(0, self._total)
+
+    @property
+    def added(self) -> DurationTally:
+        """How long of that the gateway took, up to now."""
+        return self._durations(1, self._added)
+
+    @property
+    def upstream(self) -> DurationTally:
+        """How long of that the upstream took, up to now."""
+        return self._durations(2, self._upstream)
+
     def requests(self) -> Iterator[tuple[str, str, int]]:
         """Yield method, status class and number, where there is one."""
-        for index, count in enumerate(self._requests):
+        for index, count in enumerate(self._counts[:_FIRST_BUCKET]):
             if count:
                 column, row = divmod(index, len(STATUSES))
                 yield METHODS[column], STATUSES[row], count
+
+    def decisions(self) -> Iterator[tuple[str, int]]:
+        """Yield reason and number, where there is one."""
+        if self._allowed:
+            yield "allow", self._allowed
+        yield from self._others.items()
+
+    def _durations(self, kind: int, seconds: float) -> DurationTally:
+        durations = DurationTally()
+        if self._counts:
+            durations.counts = self._counts[_FIRST_BUCKET + kind :: _KINDS]
+            durations.sum = seconds
+        return durations
