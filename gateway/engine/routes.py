@@ -117,7 +117,11 @@ class _Methods:
 
 @dataclass
 class _Node:
-    literals: dict[str, "_Node"] = field(default_factory=dict)
+    """Where a way through the tree has come to. Most nodes have one literal below them: that takes no dictionary."""
+
+    segment: str | None = None
+    child: "_Node | None" = None
+    more: dict[str, "_Node"] | None = None
     parameter: "_Node | None" = None
     end: _Methods | None = None
     rest: _Methods | None = None
@@ -126,7 +130,7 @@ class _Node:
         node = self
         for segment in route.path.segments:
             if segment is not None:
-                node = node.literals.setdefault(intern(segment), _Node())
+                node = node._add_literal(intern(segment))
             else:
                 node.parameter = node.parameter or _Node()
                 node = node.parameter
@@ -136,6 +140,22 @@ class _Node:
         else:
             node.end = node.end or _Methods()
             node.end.add(route)
+
+    def literal(self, segment: str) -> "_Node | None":
+        """Return the node below this one for a literal segment."""
+        if segment == self.segment:
+            return self.child
+        return None if self.more is None else self.more.get(segment)
+
+    def _add_literal(self, segment: str) -> "_Node":
+        if (node := self.literal(segment)) is None:
+            node = _Node()
+            if self.child is None:
+                self.segment, self.child = segment, node
+            else:
+                self.more = self.more or {}
+                self.more[segment] = node
+        return node
 
     def find(self, segments: list[str], position: int, method: str) -> Route | None:
         """Return the most specific route at or below this node, for what is left of the path."""
@@ -148,7 +168,7 @@ class _Node:
             if position == len(segments) or node.parameter is not None:
                 route = node._choose(segments, position, method)
                 break
-            child = node.literals.get(segments[position])
+            child = node.literal(segments[position])
             if child is None:
                 break
             node = child
@@ -162,7 +182,7 @@ class _Node:
         if position == len(segments):
             return self.end.get(method) if self.end is not None else None
         segment = segments[position]
-        child = self.literals.get(segment)
+        child = self.literal(segment)
         route = child.find(segments, position + 1, method) if child is not None else None
         if route is None and self.parameter is not None and segment:
             route = self.parameter.find(segments, position + 1, method)
