@@ -91,8 +91,10 @@ class IndistinguishableRoutes(Exception):
 
 @dataclass
 class _Methods:
-    by_name: dict[str, Route] | None = None
+    """Routes for the same paths. `any` takes the methods that no other takes."""
+
     any: Route | None = None
+    by_name: dict[str, Route] = field(default_factory=dict)
 
     def add(self, route: Route) -> None:
         if route.methods is None:
@@ -100,31 +102,43 @@ class _Methods:
                 raise IndistinguishableRoutes(self.any, route)
             self.any = route
             return
-        by_name = self.by_name = self.by_name or {}
         for method in route.methods:
-            if (other := by_name.setdefault(method, route)) is not route:
+            if (other := self.by_name.setdefault(method, route)) is not route:
                 raise IndistinguishableRoutes(other, route)
 
     def get(self, method: str) -> Route | None:
-        by_name = self.by_name
-        if by_name is None:
-            return self.any
-        route = by_name.get(method)
+        route = self.by_name.get(method)
         if route is None and method == "HEAD":
-            route = by_name.get("GET")
+            route = self.by_name.get("GET")
         return route or self.any
+
+
+def _with(routes: Route | _Methods | None, route: Route) -> Route | _Methods:
+    """Return the routes for some paths and one more. One that takes all methods stands for itself."""
+    if routes is None and route.methods is None:
+        return route
+    methods = routes if isinstance(routes, _Methods) else _Methods(routes)
+    methods.add(route)
+    return methods
+
+
+def _for_method(routes: Route | _Methods | None, method: str) -> Route | None:
+    return routes.get(method) if isinstance(routes, _Methods) else routes
 
 
 @dataclass
 class _Node:
-    """Where a way through the tree has come to. Most nodes have one literal below them: that takes no dictionary."""
+    """Where a way through the tree has come to: the routes whose paths `end` here, and those for all the `rest`.
+
+    Most nodes have one literal below them: that takes no dictionary.
+    """
 
     segment: str | None = None
     child: "_Node | None" = None
     more: dict[str, "_Node"] | None = None
     parameter: "_Node | None" = None
-    end: _Methods | None = None
-    rest: _Methods | None = None
+    end: Route | _Methods | None = None
+    rest: Route | _Methods | None = None
 
     def add(self, route: Route) -> None:
         node = self
@@ -135,11 +149,9 @@ class _Node:
                 node.parameter = node.parameter or _Node()
                 node = node.parameter
         if route.path.rest:
-            node.rest = node.rest or _Methods()
-            node.rest.add(route)
+            node.rest = _with(node.rest, route)
         else:
-            node.end = node.end or _Methods()
-            node.end.add(route)
+            node.end = _with(node.end, route)
 
     def literal(self, segment: str) -> "_Node | None":
         """Return the node below this one for a literal segment."""
@@ -174,13 +186,13 @@ class _Node:
             node = child
             position += 1
         while route is None and passed:
-            route = passed.pop().get(method)
+            route = _for_method(passed.pop(), method)
         return route
 
     def _choose(self, segments: list[str], position: int, method: str) -> Route | None:
         """Look here at the end of the path; elsewhere try both ways on, the literal first."""
         if position == len(segments):
-            return self.end.get(method) if self.end is not None else None
+            return _for_method(self.end, method)
         segment = segments[position]
         child = self.literal(segment)
         route = child.find(segments, position + 1, method) if child is not None else None
