@@ -32,4 +32,5 @@ def _measured(directory: Path, cores: Cores, seconds: float) -> Exchange:
     house = house_in(directory)
     with redis_store("Redis", directory / "redis", appendonly="yes", appendfsync="everysec") as store:
         [speeds] = asyncio.run(speeds_over([store], directory, house, cores, _SESSIONS, seconds, _CLIENTS))
-    return Exchange(speeds.of("exchange").cpu_us, speeds.of("request").cpu_us)
+    ratio = speeds.cpu_ratio("exchange", "request")
+    return Exchange(speeds.of("exchange").cpu_us, speeds.of("request").cpu_us, ratio)

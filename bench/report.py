@@ -120,8 +120,9 @@ def rows(results: Results) -> str:
         parts.append(table((f"{number:,} idle connections", "before MiB", "with them MiB", "KiB for each"), idle))
     if (exchange := results.exchange) is not None:
         parts.append(
-            f"An exchange on Redis takes {exchange.exchange_us:,.0f} µs of CPU of the gateway, {exchange.ratio:.1f} "
-            f"times the {exchange.request_us:,.0f} µs of a proxied request with the same clients."
+            f"An exchange on Redis takes {exchange.exchange_us:,.0f} µs of CPU of the gateway, "
+            f"{_spread(exchange.ratio, '.1f')} times the {exchange.request_us:,.0f} µs of a proxied request with the same "
+            "clients."
         )
     return "\n\n".join(parts)
 

@@ -104,11 +104,8 @@ class Exchange:
 
     exchange_us: float
     request_us: float
-
-    @property
-    def ratio(self) -> float:
-        """The one in the other."""
-        return self.exchange_us / self.request_us
+    ratio: Spread
+    """How many times the one in the other, round by round."""
 
 
 @dataclass(slots=True)

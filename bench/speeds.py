@@ -14,6 +14,7 @@ from statistics import median
 from bench.fleets import SQLITE_FILE, Store, Tokens, calling, exchanging, fleet_over, logging_out, opening, port_of
 from bench.measure import cpu_seconds
 from bench.processes import BenchError, Cores
+from bench.results import Spread
 from bench.wire import Answer, Connection
 
 Step = Callable[[Connection], Awaitable[bool]]
@@ -21,7 +22,7 @@ Step = Callable[[Connection], Awaitable[bool]]
 Do = Callable[[Connection, Tokens], Awaitable[None]]
 """What is done with a session."""
 
-_ROUNDS = 3
+_ROUNDS = 5
 _LONG = {"lifetime": "1h", "jitter": 0}
 
 
@@ -43,12 +44,28 @@ class StoreSpeeds:
     """What was measured over one store. Bytes are per session: of all its keys in Redis, of the file in SQLite."""
 
     store: str
-    speeds: list[Speed]
+    rounds: list[Speed]
     bytes_new: float
     bytes_exchanged: float
 
+    @property
+    def speeds(self) -> list[Speed]:
+        """One of each kind, with the medians of its rounds."""
+        return [self.of(what) for what in dict.fromkeys(speed.what for speed in self.rounds)]
+
     def of(self, what: str) -> Speed:
-        return next(speed for speed in self.speeds if speed.what == what)
+        """Return the medians of one kind."""
+        return _median_of(self._rounds_of(what))
+
+    def cpu_ratio(self, what: str, base: str) -> Spread:
+        """Return how many times the CPU of another kind one takes, round by round: the machine's own speed drifts."""
+        pairs = zip(self._rounds_of(what), self._rounds_of(base), strict=True)
+        spread = Spread.of(one.cpu_us / other.cpu_us for one, other in pairs)
+        assert spread is not None
+        return spread
+
+    def _rounds_of(self, what: str) -> list[Speed]:
+        return [speed for speed in self.rounds if speed.what == what]
 
 
 @dataclass(slots=True)
@@ -152,15 +169,14 @@ async def speeds_over(
         exchanged = [(run.bytes() - run.empty) / sessions for run in runs]
         for _ in range(_ROUNDS):
             await _in_turn(runs, "exchange", lambda run: run.again_and_again(_exchange), seconds / _ROUNDS)
-        # A first use is verified, and noted in the record.
-        await _in_turn(runs, "", lambda run: run.each_once(_call), 1e6)
-        for run in runs:
-            await _until_idle(run.pid)
-        for _ in range(_ROUNDS):
+            # A first use is verified, and noted in the record.
+            await _in_turn(runs, "", lambda run: run.each_once(_call), 1e6)
+            for run in runs:
+                await _until_idle(run.pid)
             await _in_turn(runs, "request", lambda run: run.again_and_again(_call), seconds / _ROUNDS / 2)
         await _in_turn(runs, "logout", lambda run: run.each_once(_logout), 1e6)
         sizes = zip(runs, new, exchanged, strict=True)
-        return [StoreSpeeds(run.store.name, _merged(run.speeds), *both) for run, *both in sizes]
+        return [StoreSpeeds(run.store.name, run.speeds, *both) for run, *both in sizes]
 
 
 async def _in_turn(runs: Sequence["_Run"], what: str, steps: Callable[["_Run"], list[Step]], seconds: float) -> None:
@@ -176,12 +192,6 @@ async def _until_idle(pid: int) -> None:
         await asyncio.sleep(0.5)
         if cpu_seconds(pid) - before < 0.03:
             return
-
-
-def _merged(speeds: Sequence[Speed]) -> list[Speed]:
-    """Return one of each kind, with the medians of the rounds."""
-    names = dict.fromkeys(speed.what for speed in speeds)
-    return [_median_of([speed for speed in speeds if speed.what == name]) for name in names]
 
 
 def _median_of(rounds: Sequence[Speed]) -> Speed:

@@ -66,7 +66,7 @@ def added_p99(results: Results) -> Spread | None:
 
 
 def _exchange(results: Results) -> Spread | None:
-    return None if results.exchange is None else Spread.of([results.exchange.ratio])
+    return None if results.exchange is None else results.exchange.ratio
 
 
 TARGETS: Final = (

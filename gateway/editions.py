@@ -109,7 +109,7 @@ class Editions:
         if not _has_own_routes(config):
             edition.resources.files.forget()
             return
-        from gateway.endpoints.app import endpoints_application
+        from gateway.endpoints.app import HANDLERS, endpoints_application
         from gateway.endpoints.building import build_endpoints
         from gateway.ops.listen import serve
 
@@ -124,14 +124,16 @@ class Editions:
         edition.resources.files.forget()
         jwks_path = "/" if config.identity is None else config.identity.jwks_path
         limits = config.limits  # what the proxy lets pass arrives, and the few headers that it adds
+        app = endpoints_application(snapshot.identity_key, jwks_path, endpoints)
         edition.runner = await serve(
-            endpoints_application(snapshot.identity_key, jwks_path, endpoints),
+            app,
             _socket_of(snapshot),
             line_bytes=limits.target_bytes + 64,
             field_bytes=limits.header_bytes,
             headers=limits.headers + 16,
             connections=None,  # the proxy's own
             finishes=True,
+            handlers=app[HANDLERS],
         )
 
     def put_in_force(self, edition: Edition) -> None:

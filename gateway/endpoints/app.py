@@ -39,27 +39,35 @@ ENDPOINTS: dict[str, Endpoint] = {
 }
 """What answers at each of the paths that `own_paths` lists."""
 
+HANDLERS = web.AppKey("handlers", dict[str, Handler])
+"""By path."""
+
 
 def endpoints_application(
     identity_key: SigningKey | None, jwks_path: str, endpoints: Endpoints | None = None
 ) -> web.Application:
     """Return the application. Without an identity key and endpoints for sessions it has no routes.
 
-    Nothing of aiohttp's runs between the connection and a handler: neither middlewares nor signals.
+    Nothing of aiohttp's runs between the connection and a handler: neither middlewares nor signals. So who serves the
+    application may as well call its HANDLERS.
     """
     app = web.Application(client_max_size=MAX_BYTES)
     elsewhere = _Elsewhere(endpoints)
+    handlers: dict[str, Handler] = {}
     if identity_key is not None:
         document = {"keys": [dict(identity_key.jwk)]}
 
         async def show_identity_jwks(_: web.Request) -> web.Response:
             return public_document(document)
 
-        app.router.add_route("*", jwks_path, elsewhere.but_for(("GET", "HEAD"), show_identity_jwks))
+        handlers[jwks_path] = elsewhere.but_for(("GET", "HEAD"), show_identity_jwks)
     if endpoints is not None:
         for name, path, methods in own_paths(endpoints.settings):
-            app.router.add_route("*", path, elsewhere.but_for(methods, _answering(endpoints, name, ENDPOINTS[name])))
+            handlers[path] = elsewhere.but_for(methods, _answering(endpoints, name, ENDPOINTS[name]))
         app.on_cleanup.append(_closing(endpoints))
+    for path, handler in handlers.items():
+        app.router.add_route("*", path, handler)
+    app[HANDLERS] = handlers
     app.router.add_route("*", "/{path:.*}", elsewhere.but_for((), None))
     return app
 

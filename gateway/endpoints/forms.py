@@ -99,6 +99,12 @@ async def _body(request: web.Request) -> bytes:
         raise MalformedGrantRequest("parameters in the query")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise MalformedGrantRequest("the body is compressed")
+    content = request.content
+    if content.is_eof():  # as a rule: the proxy sends a request when it has all of it
+        body = content.read_nowait()
+        if len(body) > MAX_BYTES:
+            raise OversizedBody(f"more than {MAX_BYTES} bytes")
+        return body
     try:
         return await request.read()
     except web.HTTPRequestEntityTooLarge as error:

@@ -171,7 +171,8 @@ class Ending:
         ]
 
     def _take_effect(self, commit: Commit, news: list[SessionOver], *, confirmed: bool) -> None:
-        self._view.add(commit.revocations, confirmed=confirmed)
+        if commit.revocations:
+            self._view.add(commit.revocations, confirmed=confirmed)
         for event in news:
             self._record(event)
 

@@ -138,8 +138,7 @@ class Opened:
     session: Session
 
 
-@dataclass(frozen=True, slots=True)
-class Exchanged:
+class Exchanged(NamedTuple):
     """Event: an exchange was tried. `result` is `rotated`, `repeated`, `recovered`, or the reason of a refusal.
 
     `age_ms` is the age of what was repeated, `healed` how many rotations the store had lost.

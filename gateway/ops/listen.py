@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from gateway.ops.pages import Place
 
@@ -39,15 +40,16 @@ async def serve(
     headers: int = 64,
     connections: int | None = 100,
     finishes: bool = False,
+    handlers: Mapping[str, Handler] | None = None,
 ) -> web.AppRunner:
     """Listen, and return the runner: `addresses` tells the port that was taken for port 0, `cleanup()` stops.
 
     Bounds: `line_bytes` of the request line, `field_bytes` of one header, so many `headers`, and `connections` at once;
-    beyond that they are closed. `finishes`: what was
-    begun for a client goes on when it leaves. Raises OSError.
+    beyond that they are closed. `finishes`: what was begun for a client goes on when it leaves. `handlers` answer at
+    their paths without a way through the application. Raises OSError.
     """
     runner = _Runner(app, shutdown_timeout=_SHUTDOWN_SECONDS)
-    runner.finishes, runner.most = finishes, connections
+    runner.finishes, runner.most, runner.handlers = finishes, connections, handlers or {}
     runner.limits = {**_LIMITS, "max_line_size": line_bytes, "max_field_size": field_bytes, "max_headers": headers}
     await runner.setup()
     try:
@@ -91,14 +93,26 @@ class _Runner(web.AppRunner):
     limits: Mapping[str, Any] = _LIMITS
     most: int | None = None
     finishes = False
+    handlers: Mapping[str, Handler] = {}
 
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
         limited = _Server(
-            server.request_handler, request_factory=server.request_factory, handler_cancellation=not self.finishes
+            _directly(self.handlers, server.request_handler) if self.handlers else server.request_handler,
+            request_factory=server.request_factory,
+            handler_cancellation=not self.finishes,
         )
         limited.limits, limited.most = self.limits, self.most
         return limited
+
+
+def _directly(handlers: Mapping[str, Handler], application: Handler) -> Handler:
+    """Return what calls a handler at once; the application finds out what to do at other paths."""
+
+    async def handle(request: Any) -> web.StreamResponse:
+        return await handlers.get(request.rel_url.raw_path, application)(request)
+
+    return handle
 
 
 class _Server(web.Server):

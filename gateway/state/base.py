@@ -10,7 +10,7 @@ from base64 import urlsafe_b64decode
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from gateway.model.revocation import Revocation
 from gateway.model.session import Session
@@ -22,16 +22,14 @@ class BadStore(Exception):
     """The store must not be used as it is set up: it evicts keys, lies on a network file system, has other shards."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """A record to write. `expected_edition` is that of the record it was made from; None for a new one."""
 
     session: Session
     expected_edition: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(NamedTuple):
     """What happens together or not at all. All sessions are of one subject.
 
     The index of a subject lists its sessions that have not ended and not expired; it follows from the records.

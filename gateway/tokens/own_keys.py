@@ -50,14 +50,20 @@ class RefreshKey:
     kid: int
     secret: bytes = field(repr=False)
     signs_from: int
-    _derived: dict[bytes, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _begun: dict[bytes, hmac.HMAC] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def derived(self, purpose: bytes) -> bytes:
         """Return the key for one purpose: what is known of one says nothing of another."""
-        key = self._derived.get(purpose)
-        if key is None:
-            key = self._derived[purpose] = hmac.digest(self.secret, b"gateway refresh token " + purpose, "sha256")
-        return key
+        return hmac.digest(self.secret, b"gateway refresh token " + purpose, "sha256")
+
+    def tag(self, purpose: bytes, content: bytes) -> bytes:
+        """Return HMAC-SHA256 of the content, with the key for one purpose."""
+        begun = self._begun.get(purpose)
+        if begun is None:
+            begun = self._begun[purpose] = hmac.new(self.derived(purpose), digestmod="sha256")
+        tag = begun.copy()
+        tag.update(content)
+        return tag.digest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,8 +155,8 @@ def _body(kid: int, sid: str, generation: int) -> bytes:
 
 
 def _checksum(key: RefreshKey, body: bytes) -> bytes:
-    return hmac.digest(key.derived(b"checksum"), body, "sha256")[:_CHECKSUM]
+    return key.tag(b"checksum", body)[:_CHECKSUM]
 
 
 def _mac(key: RefreshKey, body: bytes, salt: bytes) -> bytes:
-    return hmac.digest(key.derived(b"mac"), body + salt, "sha256")[:_MAC]
+    return key.tag(b"mac", body + salt)[:_MAC]
