@@ -121,8 +121,8 @@ def rows(results: Results) -> str:
     if (exchange := results.exchange) is not None:
         parts.append(
             f"An exchange on Redis takes {exchange.exchange_us:,.0f} µs of CPU of the gateway, "
-            f"{_spread(exchange.ratio, '.1f')} times the {exchange.request_us:,.0f} µs of a proxied request with the same "
-            "clients."
+            f"{_spread(exchange.ratio, '.1f')} times the {exchange.request_us:,.0f} µs of a proxied request with the "
+            "same clients."
         )
     return "\n\n".join(parts)
 

@@ -7,7 +7,7 @@ and names its version; and it drops every limit when one keyword is misspelt. Bo
 import asyncio
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -106,11 +106,15 @@ class _Runner(web.AppRunner):
         return limited
 
 
-def _directly(handlers: Mapping[str, Handler], application: Handler) -> Handler:
+_Answer = Callable[[Any], Awaitable[web.StreamResponse]]
+
+
+def _directly(handlers: Mapping[str, Handler], application: _Answer) -> _Answer:
     """Return what calls a handler at once; the application finds out what to do at other paths."""
 
     async def handle(request: Any) -> web.StreamResponse:
-        return await handlers.get(request.rel_url.raw_path, application)(request)
+        answer = handlers.get(request.rel_url.raw_path)
+        return await (application if answer is None else answer)(request)
 
     return handle
 

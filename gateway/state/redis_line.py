@@ -28,6 +28,8 @@ class Line:
         self._patience = patience
         self._loop = asyncio.get_running_loop()
         self._asked: deque[_Asked] = deque()
+        self._unsent: list[bytes] = []
+        self._sending: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._suspect: _Asked | None = None
         self._reading = self._loop.create_task(self._read())
@@ -41,11 +43,9 @@ class Line:
         self._asked.append(asked)
         if self._timer is None:
             self._timer = self._loop.call_later(self._patience, self._look)
-        try:
-            await self._connection.send_packed_command((commands,), check_health=False)
-        except BaseException:
-            asked.answer.cancel()
-            raise
+        self._unsent.append(commands)
+        if self._sending is None:
+            self._sending = self._loop.create_task(self._send())
         return await asked.answer
 
     async def retire(self) -> None:
@@ -54,6 +54,18 @@ class Line:
         if not self._asked:
             self._reading.cancel()
             await self._end()
+
+    async def _send(self) -> None:
+        """Send what has come together since this was begun, and what comes meanwhile: a crowd costs few writes."""
+        try:
+            while self._unsent:
+                commands, self._unsent = self._unsent, []
+                await self._connection.send_packed_command(commands, check_health=False)
+        except (RedisError, OSError) as error:
+            self._fail(str(error))
+            self._reading.cancel()
+        finally:
+            self._sending = None
 
     async def _read(self) -> None:
         asked, read = self._asked, self._connection.read_response
@@ -93,6 +105,7 @@ class Line:
 
     def _fail(self, reason: str, now: float = 0) -> None:
         self.is_open = False
+        self._unsent.clear()  # to send it would open the connection again
         while self._asked:
             each = self._asked.popleft()
             if not each.answer.done():

@@ -40,7 +40,7 @@ async def stream(path: Path) -> None:
             for _ in range(5):
                 revocation = revocation_of(session)
                 longer = replace(revocation, until=revocation.until + session.version)
-                assert await store.commit(replace(commit, revocations=(longer,)))
+                assert await store.commit(commit._replace(revocations=(longer,)))
                 print(session.sid, session.version, flush=True)
                 session = rotated(session)
                 commit = Commit((change_of(session),))
