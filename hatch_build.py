@@ -55,7 +55,6 @@ MODULES = (
     "gateway/tokens/cache.py",
     "gateway/tokens/issue.py",
     "gateway/tokens/jose.py",
-    "gateway/tokens/own_keys.py",
     "gateway/tokens/refresh_token.py",
     "gateway/tokens/signing.py",
     "gateway/tokens/strict_json.py",
