@@ -8,7 +8,7 @@ ENVOY := .venv-envoy
 # All packages, and compiled modules of the sources as they are.
 BUILT := $(VENV)/dev.done $(VENV)/compiled.done
 # What also runs on the modules as plain Python.
-PURE_TESTS := tests/test_compiled.py tests/model tests/engine tests/proxy tests/telemetry/test_tally.py tests/fuzz/test_fuzzers.py \
+PURE_TESTS := tests/test_compiled.py tests/model tests/engine tests/proxy tests/state/test_redis_line.py tests/tokens tests/fuzz/test_fuzzers.py \
 	$(foreach trip,forwarding hanging_up upstreams websocket,tests/trips/test_$(trip).py)
 
 .PHONY: demo compiled pure test test-pure check format docs bench bench-docs envoy bench-sessions survive soak fuzz lock clean
