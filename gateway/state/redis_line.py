@@ -39,6 +39,8 @@ class Line:
 
         Raises TimeoutError if they are overdue, ConnectionError for any other end of the line.
         """
+        if not self.is_open:
+            raise ConnectionError("the line was closed")
         asked = _Asked(self._loop.create_future(), number, self._loop.time() + self._patience)
         self._asked.append(asked)
         if self._timer is None:

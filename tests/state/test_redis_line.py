@@ -19,13 +19,16 @@ class Server:
     def __init__(self) -> None:
         self.asked = b""
         self.port = 0
+        self.reads = self.connections = 0
         self._writer: asyncio.StreamWriter
         self._has_news = asyncio.Event()
         self.is_left = asyncio.Event()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
+        self.connections += 1
         while data := await reader.read(65536):
+            self.reads += 1
             self.asked += data
             self._has_news.set()
         self.is_left.set()
@@ -69,6 +72,27 @@ async def test_replies_go_to_those_who_asked_in_that_order() -> None:
         await server.has_been_asked(4)
         server.answer(b":1\r\n:2\r\n:3\r\n:4\r\n")
         assert [await each for each in (first, second, third)] == [[1], [2, 3], [4]]
+
+
+async def test_what_many_ask_at_the_same_time_is_sent_together() -> None:
+    async with line_to_server() as (line, server):
+        crowd = [asked(line) for _ in range(50)]
+        await server.has_been_asked(50)
+        server.answer(b"".join(b":%d\r\n" % number for number in range(50)))
+        assert await asyncio.gather(*crowd) == [[number] for number in range(50)]
+        assert server.reads < 10
+
+
+async def test_what_was_not_sent_when_the_line_ended_is_never_sent() -> None:
+    async with line_to_server() as (line, server):
+        first = asked(line)
+        await server.has_been_asked(1)
+        server.answer(b":1\r\n:2\r\n")  # nobody asked for the second: the line ends
+        assert await first == [1]
+        late = [asked(line) for _ in range(3)]
+        assert [type(each) for each in await asyncio.gather(*late, return_exceptions=True)] == [ConnectionError] * 3
+        assert server.asked == PING
+        assert server.connections == 1
 
 
 async def test_the_reply_to_somebody_who_went_away_is_nobody_elses() -> None:

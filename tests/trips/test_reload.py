@@ -298,6 +298,20 @@ async def test_the_authorities_of_an_upstream_are_replaced(tmp_path: Path, quick
 # --- certificates of listeners
 
 
+async def test_a_route_that_was_taken_out_goes_on_counting_when_it_is_back(tmp_path: Path) -> None:
+    """A counter that began anew would look like a restart."""
+    without = "routes: [{id: other, match: {path: /other}, upstream: app, access: public}]"
+    async with upstream() as app, reloading(tmp_path, "", app.url) as gateway:
+        async with connected(gateway.port) as client:
+            assert (await client.ask(get("/open/x"))).status == 200
+            await gateway.change(without)
+            assert (await client.ask(get("/open/x"))).status == 404
+            assert gateway.decisions("open") == {"allow": 1}
+            await gateway.change("")
+            assert (await client.ask(get("/open/x"))).status == 200
+        assert gateway.metric('gateway_decisions_total{reason="allow",route="open"}') == 2
+
+
 async def serial_of(port: int, tls: ssl.SSLContext) -> int:
     async with connected(port, tls) as client:
         certificate = client.writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
