@@ -1,12 +1,13 @@
 """Compiled and plain modules: which run, that they are of these sources, and what happens without a C compiler."""
 
+import ast
 import os
 import shutil
 import subprocess
 import sys
 import tomllib
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +18,7 @@ from gateway.compiled import IS_COMPILED
 from gateway.freshness import outdated
 
 ROOT = Path(__file__).parent.parent
+_WAITS = (ast.Await, ast.Yield, ast.YieldFrom, ast.AsyncWith, ast.AsyncFor)
 hatch_build = pytest.importorskip("hatch_build", reason="hatchling is not installed", exc_type=ImportError)
 
 
@@ -48,6 +50,43 @@ def stamp(tree: Path, *names: str) -> None:
 def test_either_all_of_the_modules_are_compiled_or_none() -> None:
     modules = [import_module(path.removesuffix(".py").replace("/", ".")) for path in hatch_build.MODULES]
     assert {str(module.__file__).endswith(".so") for module in modules} == {IS_COMPILED}
+
+
+@pytest.mark.parametrize("module", hatch_build.MODULES)
+def test_no_compiled_coroutine_waits_while_it_handles_an_exception(module: str) -> None:
+    """mypyc leaves the exception behind for whoever runs next: it would be the cause of everything, for ever."""
+    assert [node.lineno for node in _waiting_in_handlers(ast.parse((ROOT / module).read_bytes()))] == []
+
+
+def _waiting_in_handlers(tree: ast.AST) -> Iterator[ast.expr | ast.stmt]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.AsyncWith):
+            yield node
+        elif isinstance(node, ast.Try | ast.TryStar):
+            for part in (*node.handlers, *node.finalbody):
+                yield from (each for each in _within(part) if isinstance(each, _WAITS))
+
+
+def _within(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the node and what is in it, but nothing of functions that it makes."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield from _within(child)
+
+
+def test_waiting_in_handlers_is_found() -> None:
+    source = """async def f():
+    try:
+        await x()
+    except X:
+        await y()
+    finally:
+        async with z: pass
+"""
+    assert {node.lineno for node in _waiting_in_handlers(ast.parse(source))} == {5, 7}
+    fine = "async def f():\n try: await x()\n finally: g(lambda: (yield))\n"
+    assert not list(_waiting_in_handlers(ast.parse(fine)))
 
 
 @pytest.mark.skipif("CI" not in os.environ, reason="anywhere else, whoever runs the tests decides")

@@ -241,4 +241,5 @@ async def _again_if_lost(ask: Callable[[], Awaitable[T]]) -> T:
     except Unconfirmed:
         raise
     except StoreUnavailable:
-        return await ask()
+        pass
+    return await ask()

@@ -104,17 +104,24 @@ class SessionService(Ending):
         """Return the tokens of a new session. Raises TooManySessions."""
         if not self._rules.limit.per_subject:
             return await self._open(opening)
-        async with self._logging_in.setdefault(opening.subject, asyncio.Lock()):  # else all would race all others
+        turn = self._logging_in.setdefault(opening.subject, asyncio.Lock())  # else all would race all others
+        await turn.acquire()
+        try:
             return await self._open(opening)
+        finally:
+            turn.release()
 
     async def _open(self, opening: Opening) -> Issued:
         for _ in range(ATTEMPTS):
             commit, session, now_ms = await self._opening_commit(opening)
+            failure = None
             try:
                 is_done = await self.commit(commit)
-            except StoreUnavailable:
+            except StoreUnavailable as error:
+                is_done, failure = False, error
+            if failure is not None:
                 await self._forget(session, now_ms)
-                raise
+                raise failure
             if is_done:
                 self._record(Opened(session))
                 return self._issued(session, now_ms)

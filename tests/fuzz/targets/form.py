@@ -51,12 +51,9 @@ def _check_parameter(parameters: Parameters, name: str, value: Any) -> None:
 
 
 def _read(body: bytes, media_type: str) -> Parameters:
-    async def read() -> bytes:
-        return body
-
-    request = SimpleNamespace(
-        charset=None, content_type=media_type, headers={}, rel_url=SimpleNamespace(raw_query_string=""), read=read
-    )
+    content = SimpleNamespace(is_eof=lambda: True, read_nowait=lambda: body)
+    url = SimpleNamespace(raw_query_string="")
+    request = SimpleNamespace(charset=None, content_type=media_type, headers={}, rel_url=url, content=content)
     reading = read_any(cast(web.Request, request))
     try:
         reading.send(None)
