@@ -58,6 +58,12 @@ def _add_rotate_options(rotate: argparse.ArgumentParser) -> None:
     which = rotate.add_mutually_exclusive_group()
     which.add_argument("--algorithm", choices=OWN_ALGORITHMS, help="that of the key in use, if left out")
     which.add_argument("--refresh", action="store_true", help="the key of refresh tokens, not that of access tokens")
+    rotate.add_argument(
+        "--if-older-than",
+        type=duration,
+        metavar="DURATION",
+        help="do nothing as long as the newest key is younger: 30d, ...",
+    )
     when = rotate.add_mutually_exclusive_group()
     when.add_argument("--ahead", type=duration, default=3600.0, help="when it is first used: in 1h if left out")
     when.add_argument(
@@ -109,10 +115,13 @@ def _rotate(arguments: argparse.Namespace) -> str:
     now = int(time.time())
     signs_from = now if arguments.now else now + int(arguments.ahead)
     use: Use = "refresh" if arguments.refresh else "sig"
+    what = "refresh tokens" if arguments.refresh else "access tokens"
     with replacing(arguments.file) as file:
+        newest = max((key for key in states(file.content, now) if key.use == use), key=lambda key: key.signs_from)
+        if arguments.if_older_than is not None and newest.signs_from > now - arguments.if_older_than:
+            return f"{arguments.file}: the newest key for {what}, {newest.kid}, is still young"
         document, kid = with_next_key(file.content, use, arguments.algorithm, signs_from, now)
         file.write(document)
-    what = "refresh tokens" if arguments.refresh else "access tokens"
     when = "now" if arguments.now else f"{moment(signs_from)}, {distance(signs_from, now)}"
     return f"{arguments.file}: the next key for {what} has kid {kid}; it is used from {when} on"
 

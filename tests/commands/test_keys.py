@@ -228,6 +228,25 @@ def test_what_was_removed_is_told(file: Path, capsys: pytest.CaptureFixture[str]
 # --- mistakes
 
 
+@pytest.mark.parametrize("use", [[], ["--refresh"]])
+def test_a_key_is_replaced_only_when_it_is_old_enough(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], use: list[str]
+) -> None:
+    """So it may be tried every day."""
+    file = tmp_path / "keys.json"
+    create_file(file, new_document("EdDSA", int(time.time()) - 30 * DAY - 5))
+    young, old = (["keys", "rotate", str(file), *use, "--if-older-than", age] for age in ("31d", "30d"))
+    before = file.read_bytes()
+    assert main(young) == 0
+    assert "is still young" in capsys.readouterr().out
+    assert file.read_bytes() == before
+    assert [main(old), main(old)] == [0, 0]
+    first, second = capsys.readouterr().out.splitlines()
+    assert "the next key" in first
+    assert "is still young" in second  # although it does not sign yet
+    assert len(listed(capsys, file)) == 3
+
+
 @pytest.mark.parametrize("words", [["rotate"], ["list"], ["prune", "--older-than", "31d"]])
 def test_a_file_that_cannot_be_used_is_told_with_its_name(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str]

@@ -1,0 +1,179 @@
+"""Keys, certificates and secrets are replaced while clients go on, and none of them notices."""
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote_plus
+
+import aiohttp
+import pytest
+
+from tests.clients.asking import Tokens, client, exchanged, kid_of, status_of
+from tests.clients.processes import PATIENCE, Fleet, GatewayProcess, fleet, opened, sessions
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "deploy/rotation/rotate-keys.sh"
+CLIENTS = 6
+DAY = 86400
+
+
+class Crowd:
+    """Clients that call, exchange and call again, at the gateways in turn. `kids` are those of their tokens."""
+
+    def __init__(self, gateways: list[GatewayProcess]) -> None:
+        self._gateways = gateways
+        self.tokens: list[Tokens] = [opened(gateways[0].url, sub=f"user-{number}") for number in range(CLIENTS)]
+        self.trips = 0
+        self.kids: list[str] = []
+        self.failures: list[str] = []
+
+    @asynccontextmanager
+    async def going_on(self) -> AsyncIterator["Crowd"]:
+        async with client(keeps_connections=True) as http, asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._go_on(http, number)) for number in range(CLIENTS)]
+            try:
+                yield self
+            finally:
+                for task in tasks:
+                    task.cancel()
+
+    async def another_round(self, trips: int = 3 * CLIENTS) -> None:
+        """Wait until everybody has been round a few times."""
+        wanted = self.trips + trips
+        async with asyncio.timeout(PATIENCE):
+            while self.trips < wanted:
+                assert self.failures == []
+                await asyncio.sleep(0.02)
+
+    async def _go_on(self, http: aiohttp.ClientSession, number: int) -> None:
+        turn = number
+        while True:
+            gateway = self._gateways[turn % len(self._gateways)]
+            tokens = self.tokens[number]
+            if (status := await status_of(http, gateway, tokens)) != 200:
+                self.failures.append(f"a call was answered with {status}")
+            self.tokens[number] = await exchanged(http, gateway, tokens["refresh_token"])
+            if (status := await status_of(http, gateway, tokens)) != 200:
+                self.failures.append(f"a call with the token before was answered with {status}")
+            self.kids.append(kid_of(self.tokens[number]))
+            self.trips += 1
+            turn += 1
+            await asyncio.sleep(0.02)
+
+
+def rotate(directory: Path, **environment: str) -> str:
+    """Run the script as cron does, with the gateway of this checkout."""
+    programs = directory / "bin"
+    programs.mkdir(exist_ok=True)
+    (programs / "gateway").write_text(f'#!/bin/sh\nexec {sys.executable} -m gateway "$@"\n')
+    (programs / "gateway").chmod(0o755)
+    inherited = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [str(SCRIPT), str(directory / "keys.json")],
+        env={**inherited, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def made_older(file: Path, seconds: int) -> None:
+    keys = json.loads(file.read_bytes())["keys"]
+    file.write_text(json.dumps({"keys": [{**key, "signs_from": key["signs_from"] - seconds} for key in keys]}))
+
+
+def replaced(file: Path, content: bytes) -> None:
+    new = file.with_name(f".{file.name}.new")
+    new.write_bytes(content)
+    shutil.copymode(file, new)
+    new.replace(file)
+
+
+@pytest.fixture
+def ships(tmp_path: Path, house: Path, echo: str) -> Any:
+    hashes = tmp_path / "hashes"
+    hashes.write_text(hash_of("x" * 40))
+    secret = {"type": "confidential", "secret_file": str(hashes), "may": {"introspect": True}}
+    settings = sessions("https://gw.example")
+    changes = {"sessions": {**settings, "clients": {**settings["clients"], "job": secret}}}
+    with fleet(tmp_path / "fleet", house, {"url": "sqlite:state.db", "timeout": 5}, echo, changes=changes) as ships:
+        yield ships
+
+
+async def test_keys_are_rotated_by_the_script_and_nobody_notices(ships: Fleet) -> None:
+    file = ships.directory / "keys.json"
+    made_older(file, 100 * DAY)
+    gateways = list(await asyncio.to_thread(ships.pair))
+    async with Crowd(gateways).going_on() as crowd:
+        await crowd.another_round()
+        [old] = set(crowd.kids)
+        said = await asyncio.to_thread(rotate, ships.directory)
+        assert said.count("the next key for") == 2
+        assert "nothing to remove" in said
+        assert (await asyncio.to_thread(rotate, ships.directory)).count("is still young") == 2
+        await crowd.another_round()
+        assert set(crowd.kids) == {old}  # an hour to go
+
+        # The same, with the hour nearly over.
+        soon = int(time.time()) + 4
+        keys = json.loads(file.read_bytes())["keys"]
+        near = [{**key, "signs_from": min(key["signs_from"], soon)} for key in keys]
+        replaced(file, json.dumps({"keys": near}).encode())
+        async with asyncio.timeout(PATIENCE):
+            while len(set(crowd.kids)) == 1:
+                await crowd.another_round(1)
+        await crowd.another_round(10 * CLIENTS)  # by now, everybody has tokens of the new keys only
+        crowd.kids.clear()
+        said = await asyncio.to_thread(rotate, ships.directory, KEEP="0s")
+        assert "removed" in said
+        for gateway in gateways:
+            await asyncio.to_thread(gateway.wait_until, partial(has_pruned, gateway), "without old keys")
+        await crowd.another_round()
+        [new] = set(crowd.kids)
+        assert new != old
+        assert crowd.failures == []
+
+
+def has_pruned(gateway: GatewayProcess) -> bool:
+    return any(len(event["kids"]) == len(event["refresh_kids"]) == 1 for event in gateway.events("keys_reloaded"))
+
+
+def hash_of(secret: str) -> str:
+    return f"sha256:{sha256(secret.encode()).hexdigest()}\n"
+
+
+async def test_a_clients_secret_is_replaced_with_both_good_for_a_while(ships: Fleet, tmp_path: Path) -> None:
+    gateway = await asyncio.to_thread(ships.start)
+    token = (await asyncio.to_thread(opened, gateway.url))["access_token"]
+    old, new = "x" * 40, "y" * 40
+
+    async def status(http: aiohttp.ClientSession, secret: str) -> int:
+        credentials = "Basic " + b64encode(f"job:{quote_plus(secret)}".encode()).decode()
+        headers = {"Authorization": credentials}
+        async with http.post(f"{gateway.url}/oauth/introspect", data={"token": token}, headers=headers) as response:
+            return response.status
+
+    async def until(http: aiohttp.ClientSession, *wanted: int) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while (await status(http, old), await status(http, new)) != wanted:
+                await asyncio.sleep(0.1)
+
+    async with client() as http:
+        await until(http, 200, 401)
+        replaced(tmp_path / "hashes", (hash_of(old) + hash_of(new)).encode())
+        await until(http, 200, 200)
+        replaced(tmp_path / "hashes", hash_of(new).encode())
+        await until(http, 401, 200)
