@@ -86,6 +86,7 @@ MODULES = (
     "gateway/proxy/recorder.py",
     "gateway/proxy/relay.py",
     "gateway/proxy/targets.py",
+    "gateway/proxy/traced_relay.py",
     "gateway/proxy/tunnel.py",
     "gateway/proxy/upstream.py",
 )

@@ -15,7 +15,8 @@ from gateway.compiled import IS_COMPILED
 from gateway.config.schema import Config
 from gateway.config.snapshot import Snapshot
 from gateway.editions import Edition, Editions, Runner
-from gateway.mechanisms.files import Files
+from gateway.mechanisms.base import BadSetting
+from gateway.mechanisms.files import Files, digests_now
 from gateway.model.clock import Clock, unix_now
 from gateway.model.upstream import Address
 from gateway.observe import observe
@@ -30,11 +31,14 @@ from gateway.reload import Reloader
 from gateway.state.shelf import Shelf
 from gateway.supervise import Supervisor
 from gateway.telemetry.access_log import STANDARD_OUTPUT, AccessLog
+from gateway.telemetry.audit import NOT_ASKED, AuditLog, Outlet
+from gateway.telemetry.audit_sessions import SessionAudit
 from gateway.telemetry.health import Health
 from gateway.telemetry.lines import LineWriter
 from gateway.telemetry.log import Log
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.session_tally import SessionTally
+from gateway.telemetry.trace_tally import SpanTally
 from gateway.upkeep import Upkeep
 
 _LEVELS = {
@@ -97,18 +101,28 @@ class Gateway:
         self.haste = Haste()
         self.metrics = Metrics(__version__)
         self.health = Health()
-        self.log = Log(config.log, worker=worker, is_shared=worker is not None)
+        # What goes to standard error may be the audit log as well: lines of the two never tear each other.
+        is_shared = worker is not None or config.log.audit == "stderr"
+        self.log = Log(config.log, worker=worker, is_shared=is_shared)
         self._access_log = AccessLog(config.log, LineWriter(STANDARD_OUTPUT, is_shared=worker is not None))
         self._supervisor = Supervisor(self.log, self.health)
         self._clock = clock
+        self._directory = directory
+        self._file = file
+        self._audit = AuditLog(worker=worker)
+        self._spans = SpanTally()
         self._sessions = SessionTally(self.log)
         self._upkeep = Upkeep(config, directory, self._notice, clock, self._sessions, shelf)
         bug = partial(self._report_bug, "endpoints")
-        self._editions = Editions(directory, clock, self._notice, self._upkeep, self.metrics, self._sessions, bug)
+        self._editions = Editions(
+            directory, clock, self._notice, self._upkeep, self.metrics, self._sessions, bug, self._spans
+        )
         try:
+            self._follow_audit(self._outlet(config))
             self._edition = self._editions.compile(config, Files())
         except BaseException:
             self._editions.abandon()
+            self._audit.close()
             raise
         self._reloader: Reloader | None = None
         if file is not None:
@@ -120,6 +134,7 @@ class Gateway:
                 self._upkeep.look_at_keys,
                 self.log,
                 self.metrics,
+                self._audit,
             )
         self._runners: list[Runner] = []
         self._is_draining = False
@@ -166,13 +181,20 @@ class Gateway:
     async def _put_in_force(self, config: Config, files: Files) -> None:
         """Replace the configuration: prepare all of it, then swap. Raises CompileMistakes, BadSetting, OSError."""
         former = self._edition
-        edition = await asyncio.to_thread(self._editions.compile, config, files, former)
+        outlet = await asyncio.to_thread(self._outlet, config)
         try:
-            await self._editions.open(edition)
+            edition = await asyncio.to_thread(self._editions.compile, config, files, former)
+            try:
+                await self._editions.open(edition)
+            except BaseException:
+                await self._editions.discard(edition, former)
+                raise
         except BaseException:
-            await self._editions.discard(edition, former)
+            self._audit.discard(outlet)
             raise
         self._swap(edition)
+        self._follow_audit(outlet)
+        self._watch_what_is_written()
         self._warn_of_plain_links(former.snapshot)
         self._editions.retire(former, edition, lambda each: self.plane.is_needed(each.snapshot))
         await judge_again(self.plane, edition.snapshot)
@@ -185,9 +207,36 @@ class Gateway:
         self._editions.put_in_force(edition)
         self._upkeep.follow(snapshot, edition.control.post)
         self._follow_jobs(former.snapshot, snapshot)
+        self._trace(edition)
         self.log.adapt(snapshot.config.log)
         self._access_log.adapt(snapshot.config.log)
         self.metrics.reloaded(self._clock())
+
+    def _trace(self, edition: Edition) -> None:
+        self.plane.traces = edition.traces
+        self._upkeep.trace(edition.traces)
+
+    def _outlet(self, config: Config) -> Outlet:
+        """Return where the audit log goes. Raises BadSetting: nobody shall believe that there is one."""
+        try:
+            return self._audit.prepared(config.log.audit, self._directory)
+        except OSError as error:
+            raise BadSetting(f"log.audit: cannot write to {config.log.audit}: {error.strerror}") from error
+
+    def _follow_audit(self, outlet: Outlet) -> None:
+        self._audit.adapt(outlet)
+        self._sessions.audit = SessionAudit(self._audit) if self._audit.is_on else None
+
+    def _watch_what_is_written(self) -> None:
+        """Have operators told what of the audit log and of traces is lost."""
+        if self._audit.is_on:
+            self._supervisor.keep("audit_log", lambda: self._audit.keep_telling(self.log))
+        else:
+            self._supervisor.stop_one("audit_log")
+        if self._edition.traces is not None:
+            self._supervisor.keep("traces", lambda: self._spans.keep_telling(self.log))
+        else:
+            self._supervisor.stop_one("traces")
 
     def _follow_jobs(self, former: Snapshot, snapshot: Snapshot) -> None:
         """Stop the work that nobody needs any more, and start what is new."""
@@ -203,10 +252,12 @@ class Gateway:
         recorder = RequestRecorder(self.metrics, self._access_log, self.log)
         self.plane = DataPlane(self.snapshot, loop, self._clock, recorder, self._notice)
         self.listeners = Listeners(self.plane, self._sockets)
-        observe(self.metrics, self.plane, self._supervisor, self._access_log, self.log)
+        observe(self.metrics, self.plane, self._supervisor, self._access_log, self.log, self._audit, self._spans)
+        self._trace(self._edition)
         self._upkeep.observe(self.metrics)
         self.plane.deadlines.start()
         self._supervisor.start("access_log", self._access_log.keep_flushing)
+        self._watch_what_is_written()
         for name, job in self.snapshot.jobs.items():
             self._supervisor.start(name, job)
         await self._upkeep.start(self._supervisor, self.health, self.snapshot, self._edition.control.post)
@@ -223,7 +274,15 @@ class Gateway:
         addresses = [str(listener.address) for listener in self.snapshot.config.listen]
         routes = len(self.snapshot.routes.routes)
         self.log.info("listening", addresses=addresses, routes=routes, version=__version__, compiled=IS_COMPILED)
+        self._audit.write("gateway_started", **NOT_ASKED, version=__version__, **await self._identified())
         self._warn_of_plain_links()
+
+    async def _identified(self) -> dict[str, str | None]:
+        """Return what this process goes by, for the audit log: the configuration file, and its SHA-256."""
+        if self._file is None or not self._audit.is_on:
+            return {}
+        digest = (await asyncio.to_thread(digests_now, [self._file]))[self._file]
+        return {"file": str(self._file), "digest": digest.hex() if digest else None}
 
     async def _settle(self) -> None:
         """Wait for what blocks readiness: whoever waits in the queue of a socket gets a better answer then."""
@@ -265,7 +324,7 @@ class Gateway:
             return found
 
         if parts() is not None:
-            app = admin_application(parts_now, self.log)
+            app = admin_application(parts_now, self.log, self._audit)
             self._runners.append(await serve(app, self._place(admin.address), line_bytes=LINE_BYTES))
             self.log.info("admin_listening", address=str(admin.address))
 
@@ -279,6 +338,9 @@ class Gateway:
         await self._upkeep.close()
         await self._editions.close(self._edition)
         await asyncio.to_thread(self._access_log.close)
+        if self.health.started().is_ok:
+            self._audit.write("gateway_stopped", **NOT_ASKED)
+        await asyncio.to_thread(self._audit.close)
 
     def _place(self, address: Address) -> Place:
         if (inherited := self._sockets.get(address)) is not None:
@@ -291,3 +353,4 @@ class Gateway:
     def _notice(self, event: str, fields: dict[str, Any]) -> None:
         report = {"error": self.log.error, "warning": self.log.warning}.get(_LEVELS.get(event, "info"), self.log.info)
         report(event, **fields)
+        self._audit.notice(event, fields)

@@ -12,7 +12,10 @@ from gateway.freshness import outdated
 from gateway.workers.garbage import put_off
 from gateway.workers.holding import held_back
 
-COMMANDS = ("serve", "check", "schema", "explain", "token", "keys", "users", "sessions", "demo")
+COMMANDS = (
+    *("serve", "health", "check", "test", "doctor", "schema", "explain"),
+    *("token", "keys", "users", "sessions", "demo"),
+)
 """The modules of `gateway.commands`, in the order of the help text."""
 _INNER = ("parent", "worker")
 """Those that only the gateway itself starts."""

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from gateway.config.compile import compile_config
 from gateway.config.compile_sessions import ENDPOINTS
@@ -26,8 +26,12 @@ from gateway.model.clock import Clock
 from gateway.model.notice import Notice
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.session_tally import SessionTally
+from gateway.telemetry.trace_tally import SpanTally
 from gateway.tokens.remote_keys import RemoteKeys
 from gateway.upkeep import Upkeep
+
+if TYPE_CHECKING:
+    from gateway.telemetry.trace import Traces
 
 _LOOK_EVERY = 0.1
 """Seconds between two looks whether an edition is still needed."""
@@ -46,6 +50,7 @@ class Edition:
     snapshot: Snapshot
     resources: Resources
     control: ControlClient
+    traces: "Traces | None" = None
     runner: Runner | None = None
 
 
@@ -61,6 +66,7 @@ class Editions:
         metrics: Metrics,
         tally: SessionTally,
         failed: Callable[[BaseException], None],
+        spans: SpanTally,
     ) -> None:
         """`failed` hears of bugs in endpoints."""
         self._directory = directory
@@ -70,6 +76,7 @@ class Editions:
         self._metrics = metrics
         self._tally = tally
         self._failed = failed
+        self._spans = spans
         self._attempts = Attempts(clock)
         self._private = ExitStack()
         self._sockets: Path | None = None
@@ -100,7 +107,20 @@ class Editions:
         snapshot = compile_config(config, resources, self._socket(config), None if former is None else former.snapshot)
         if config.fetch.ca is not None or _fetches_keys(snapshot):
             control.load()
-        return Edition(snapshot, resources, control)
+        return Edition(snapshot, resources, control, self._traces(snapshot, former))
+
+    def _traces(self, snapshot: Snapshot, former: Edition | None) -> "Traces | None":
+        """Return the former traces where nothing has changed for them, else new ones."""
+        settings, headers = snapshot.config.traces, snapshot.trace_headers
+        if settings is None:
+            return None
+        if former is not None and former.traces is not None:
+            before = former.snapshot
+            if (settings, headers) == (before.config.traces, before.trace_headers):
+                return former.traces
+        from gateway.telemetry.trace_making import make_traces
+
+        return make_traces(settings, headers, self._directory, self._spans.results)
 
     async def open(self, edition: Edition) -> None:
         """Serve the gateway's own routes, and load what does only where there are any. Raises OSError."""
@@ -110,9 +130,11 @@ class Editions:
             edition.resources.files.forget()
             return
         from gateway.endpoints.app import HANDLERS, endpoints_application
+        from gateway.endpoints.asking import asking
         from gateway.endpoints.building import build_endpoints
         from gateway.ops.listen import serve
 
+        is_watched = config.log.audit is not None or edition.traces is not None
         endpoints = build_endpoints(
             snapshot,
             edition.resources,
@@ -120,6 +142,7 @@ class Editions:
             self._tally.login,
             record=self._tally.answered,
             failed=self._failed,
+            around=asking(config.headers.request_id, edition.traces) if is_watched else None,
         )
         edition.resources.files.forget()
         jwks_path = "/" if config.identity is None else config.identity.jwks_path
@@ -152,6 +175,8 @@ class Editions:
     async def discard(self, edition: Edition, present: Edition) -> None:
         """End an edition, but not what it shares with the present one. Calls that it has begun are finished."""
         await self._end(edition, _parts(edition) - _parts(present))
+        if edition.traces is not None and edition.traces is not present.traces:
+            await asyncio.to_thread(edition.traces.close)
         if edition.control is not present.control:
             await edition.control.finish()
 
@@ -167,6 +192,8 @@ class Editions:
         for edition in (*self._leaving, present):
             await self._end(edition, _parts(edition))
             await edition.control.close()
+            if edition.traces is not None:
+                await asyncio.to_thread(edition.traces.close)
         self._private.close()
 
     async def _end_later(

@@ -6,12 +6,22 @@ from collections.abc import Iterator
 from gateway.proxy.plane import DataPlane
 from gateway.supervise import Supervisor
 from gateway.telemetry.access_log import AccessLog
+from gateway.telemetry.audit import AuditLog
 from gateway.telemetry.log import Log
 from gateway.telemetry.metrics import Metrics, Reading
+from gateway.telemetry.trace_tally import SpanTally
 from gateway.tokens.remote_keys import RemoteKeys
 
 
-def observe(metrics: Metrics, plane: DataPlane, supervisor: Supervisor, access_log: AccessLog, log: Log) -> None:
+def observe(
+    metrics: Metrics,
+    plane: DataPlane,
+    supervisor: Supervisor,
+    access_log: AccessLog,
+    log: Log,
+    audit: AuditLog,
+    spans: SpanTally,
+) -> None:
     """Register one reader for each metric that is not counted by the metrics themselves."""
     upstreams, authenticators = _Upstreams(plane), _Authenticators(plane)
     metrics.observe("gateway_client_connections", lambda: [((), len(plane.connections))])
@@ -37,6 +47,8 @@ def observe(metrics: Metrics, plane: DataPlane, supervisor: Supervisor, access_l
     metrics.observe("gateway_background_failures_total", supervisor.failures)
     metrics.observe("gateway_access_log_dropped_total", access_log.dropped)
     metrics.observe("gateway_events_dropped_total", log.dropped)
+    metrics.observe("gateway_audit_log_dropped_total", audit.dropped)
+    metrics.observe("gateway_spans_total", spans.counts)
     metrics.observe("gateway_tasks", lambda: [((), len(asyncio.all_tasks()))])
 
 

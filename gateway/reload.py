@@ -13,6 +13,7 @@ import asyncio
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 
 from gateway.config.compile import CompileMistakes
@@ -23,6 +24,7 @@ from gateway.config.schema import Config
 from gateway.config.snapshot import Snapshot
 from gateway.mechanisms.base import BadSetting
 from gateway.mechanisms.files import Digests, Files, digests_now
+from gateway.telemetry.audit import NOT_ASKED, AuditLog
 from gateway.telemetry.log import Log
 from gateway.telemetry.metrics import Metrics
 
@@ -44,6 +46,7 @@ class Reloader:
         look_at_others: Callable[[], Awaitable[None]],
         log: Log,
         metrics: Metrics,
+        audit: AuditLog,
     ) -> None:
         """`environment` is for interpolation. `present` gives the Snapshot in force. `put_in_force` replaces it, or
         raises CompileMistakes, BadSetting or OSError. `look_at_others` looks at what is watched elsewhere, when
@@ -55,6 +58,7 @@ class Reloader:
         self._look_at_others = look_at_others
         self._log = log
         self._metrics = metrics
+        self._audit = audit
         self._asked = asyncio.Event()
         self._read: Digests = {}
         """What the files held when they were last read, whatever came of it."""
@@ -62,6 +66,9 @@ class Reloader:
         """What they held at the last look."""
         self._good: Digests = {}
         """What they held when it was good."""
+        self._digest: bytes | None = None
+        """Of the configuration file, as it was read for the attempt under way."""
+        self._is_asked = False
 
     def reload_soon(self) -> None:
         """Have the files read again, whether they have changed or not."""
@@ -100,6 +107,7 @@ class Reloader:
 
     async def _attempt(self, files: Files, *, is_asked: bool) -> bool:
         """Return whether what the files hold is in force now."""
+        self._digest, self._is_asked = None, is_asked
         try:
             return await self._load_and_install(files, is_asked=is_asked)
         except ConfigMistakes as mistakes:
@@ -121,6 +129,7 @@ class Reloader:
         if different := needs_restart(self._present().config, loaded.config):
             settings = [str(loaded.document.mistake(path, reason)) for path, reason in different]
             self._log.error("config_refused", file=str(self._file), settings=settings)
+            self._write_audit("config_rejected", reason="needs_restart", mistakes=settings)
             self._metrics.reload_failed("refused")
             return False
         try:
@@ -136,16 +145,24 @@ class Reloader:
         changed = [path for path, digest in self._watched().items() if good.get(path) not in (digest, _NEVER_READ)]
         routes = len(snapshot.routes.routes)
         self._log.info("config_reloaded", file=str(self._file), changed=sorted(map(str, changed)), routes=routes)
+        self._write_audit("config_reloaded", changed=sorted(map(str, changed)))
 
     def _rejected(self, mistakes: list[str]) -> None:
         self._log.error("config_rejected", file=str(self._file), mistakes=mistakes)
+        self._write_audit("config_rejected", reason="mistakes", mistakes=mistakes)
         self._metrics.reload_failed("failed")
+
+    def _write_audit(self, event: str, **fields: object) -> None:
+        digest = None if self._digest is None else self._digest.hex()
+        actor = "signal" if self._is_asked else "watch"
+        self._audit.write(event, **{**NOT_ASKED, "actor": actor}, file=str(self._file), digest=digest, **fields)
 
     def _load(self, files: Files) -> Loaded:
         try:
             source = files.read(self._file)
         except OSError as error:
             raise unreadable(self._file, error) from error
+        self._digest = sha256(source).digest()
         return load_text(source, self._environment, file=self._file)
 
     def _is_in_force(self, config: Config) -> bool:

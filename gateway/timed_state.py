@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Awaitable, Coroutine, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gateway.model.errors import StoreUnavailable
 from gateway.model.notice import Notice
@@ -12,6 +12,9 @@ from gateway.model.session import Session
 from gateway.model.tally import DurationTally
 from gateway.state.base import Commit, Reading, RevocationFeed, SessionStore, Take
 from gateway.telemetry.metrics import Reading as Number
+
+if TYPE_CHECKING:
+    from gateway.telemetry.trace import Traces
 
 T = TypeVar("T")
 
@@ -32,8 +35,11 @@ class Watch:
         self._told_at = -TOLD_EVERY
         self._seconds = {operation: DurationTally() for operation in OPERATIONS}
         self._errors: Counter[str] = Counter()
+        self.traces: Traces | None = None
 
     async def timed(self, operation: str, work: Awaitable[T]) -> T:
+        if self.traces is not None:
+            work = self.traces.stored(operation, work)
         began = time.monotonic()
         try:
             return await work

@@ -6,6 +6,7 @@ It outlives every Snapshot: `follow` tells it which one is in force.
 import asyncio
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gateway.config.schema import Config
 from gateway.config.snapshot import Snapshot
@@ -14,12 +15,13 @@ from gateway.engine.sessions import SessionService
 from gateway.mechanisms.alarm import Alarms
 from gateway.mechanisms.base import Post
 from gateway.mechanisms.key_file import KeyFile
+from gateway.mechanisms.logins.guarded import RESULTS
 from gateway.model.clock import Clock
 from gateway.model.errors import StoreUnavailable
 from gateway.model.notice import Notice
 from gateway.model.session import EndReason, SessionOver
 from gateway.model.tally import DurationTally
-from gateway.state.base import State
+from gateway.state.base import GAPS, State
 from gateway.state.following import RevocationFollower
 from gateway.state.opening import open_state
 from gateway.state.rate_sharing import RateSharing
@@ -31,6 +33,9 @@ from gateway.telemetry.health import Health
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.session_tally import SessionTally
 from gateway.timed_state import TimedFeed, TimedStore, Watch
+
+if TYPE_CHECKING:
+    from gateway.telemetry.trace import Traces
 
 FIRST_SNAPSHOT = "first snapshot of revocations"
 """What readiness waits for."""
@@ -132,6 +137,10 @@ class Upkeep:
         self._tally.alarm = self._alarms.send
         self._supervisor.keep(_ALARMS, self._alarms.keep_sending)
 
+    def trace(self, traces: "Traces | None") -> None:
+        """Make the operations of the store part of traces."""
+        self._watch.traces = traces
+
     async def look_at_keys(self) -> None:
         """Read the key file now, if it has changed."""
         if self._keys is not None:
@@ -152,8 +161,10 @@ class Upkeep:
         metrics.observe("gateway_exchanges_healed_total", lambda: [((), tally.healed)])
         metrics.observe_durations("gateway_repeat_age_seconds", lambda: [((), tally.repeat_ages)])
         metrics.observe("gateway_sessions_opened_total", lambda: [((), tally.opened)])
-        metrics.observe("gateway_sessions_ended_total", lambda: [((name,), n) for name, n in tally.ended.items()])
-        metrics.observe("gateway_logins_total", lambda: [((name,), n) for name, n in tally.logins.items()])
+        metrics.observe(
+            "gateway_sessions_ended_total", lambda: [((each.value,), tally.ended[each.value]) for each in EndReason]
+        )
+        metrics.observe("gateway_logins_total", lambda: [((name,), tally.logins[name]) for name in RESULTS])
         metrics.observe("gateway_endpoint_answers_total", lambda: list(tally.answers.items()))
         metrics.observe("gateway_alarms_total", lambda: [((name,), n) for name, n in self._alarm_results()])
         metrics.observe("gateway_store_errors_total", self._watch.errors)
@@ -184,7 +195,7 @@ class Upkeep:
         return [] if self._sharing is None else list(self._sharing.results.items())
 
     def _resyncs(self) -> list[tuple[str, int]]:
-        return [] if self._follower is None else list(self._follower.resyncs.items())
+        return [] if self._follower is None else [(cause, self._follower.resyncs[cause]) for cause in GAPS]
 
     def _restored(self) -> int:
         return 0 if self._follower is None else self._follower.pushed_back

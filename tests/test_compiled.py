@@ -147,6 +147,23 @@ def test_without_a_compiler_a_checkout_is_plain_python_as_a_whole(
     assert not [*tree.rglob("*.so"), *tree.rglob("compiled.sha256")]
 
 
+def test_the_same_sources_give_the_same_wheel_wherever_they_lie(
+    tree: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = tmp_path_factory.mktemp("somewhere") / "else"
+    shutil.copytree(tree, other)
+    for file in other.rglob("*.py"):
+        os.utime(file, (0, 0))
+    wheels = []
+    for each in (tree, other):
+        words = ("-m", "hatchling", "build", "-t", "wheel")
+        done = run(each, *words, GATEWAY_PURE="1", SOURCE_DATE_EPOCH="1700000000")
+        assert done.returncode == 0, done.stderr
+        [wheel] = (each / "dist").iterdir()
+        wheels.append(wheel.read_bytes())
+    assert wheels[0] == wheels[1]
+
+
 def test_without_a_compiler_a_wheel_fits_every_platform(tree: Path) -> None:
     done = run(tree, "-m", "hatchling", "build", "-t", "wheel", CC="no-such-compiler")
     assert done.returncode == 0, done.stderr

@@ -13,9 +13,12 @@ from gateway.config.session_endpoints import EndpointSettings
 from gateway.mechanisms.logins.guarded import RESULTS
 from gateway.model.errors import Refusal
 from gateway.model.session import EndReason
+from gateway.state.base import GAPS
 from gateway.telemetry.access_log import AccessEntry
+from gateway.telemetry.audit import EVENTS
 from gateway.telemetry.metrics import METRICS
 from gateway.timed_state import OPERATIONS
+from gateway.workers.process import ENDS
 from tests.clients import test_faults
 
 ROOT = Path(__file__).parent.parent
@@ -61,6 +64,8 @@ def test_every_metric_is_documented_with_its_labels(name: str) -> None:
         ("gateway_sessions_ended_total", [reason.value for reason in EndReason]),
         ("gateway_logins_total", RESULTS),
         ("gateway_store_seconds", OPERATIONS),
+        ("gateway_revocation_resyncs_total", GAPS),
+        ("gateway_worker_ends_total", ENDS),
     ],
 )
 def test_the_values_of_a_label_are_documented(name: str, values: Iterable[str]) -> None:
@@ -87,6 +92,13 @@ def test_every_preset_is_described() -> None:
 @pytest.mark.parametrize("field", AccessEntry._fields)
 def test_every_field_of_the_access_log_is_documented(field: str) -> None:
     assert f"`{field}`" in (DOCS / "logs.md").read_text()
+
+
+def test_every_event_of_the_audit_log_is_documented() -> None:
+    audit = (DOCS / "logs.md").read_text().split("## Audit log")[1].split("## Events")[0]
+    rows = [line.split("|") for line in audit.splitlines() if line.startswith("| `")]
+    named = {name for row in rows for name in re.findall(r"`([a-z_]+)`", row[1])}
+    assert set(EVENTS) <= named
 
 
 def test_every_event_is_documented() -> None:

@@ -9,6 +9,7 @@ from typing import Any, cast
 from gateway.config.snapshot import Snapshot
 from gateway.mechanisms.files import Files, digests_now
 from gateway.reload import Reloader
+from gateway.telemetry.audit import AuditLog
 from gateway.telemetry.log import Log
 from gateway.telemetry.log_settings import LogSettings
 from gateway.telemetry.metrics import Metrics
@@ -20,7 +21,7 @@ class Watch(Reloader):
     def __init__(self, *files: Path) -> None:
         snapshot = cast(Snapshot, SimpleNamespace(files={}, config=SimpleNamespace(sessions=None)))
         log = Log(LogSettings(), io.StringIO())
-        super().__init__(files[0], {}, lambda: snapshot, _nothing, _nobody, log, Metrics("0"))
+        super().__init__(files[0], {}, lambda: snapshot, _nothing, _nobody, log, Metrics("0"), AuditLog())
         self._read = digests_now(files)
 
     async def looks(self) -> bool:

@@ -17,6 +17,18 @@ from tests.trips.running import running
 from tests.trips.wire import eventually
 
 
+async def test_what_is_alarming_when_it_happens_once_is_counted_from_zero_on(tmp_path: Path) -> None:
+    """A counter that begins with 1 has not increased, as Prometheus sees it."""
+    async with session_gateway(tmp_path) as served:
+        numbers = await served.metrics()
+        for reason in ("reuse", "early_exchange", "pair_mismatch"):
+            assert numbers[f'gateway_sessions_ended_total{{reason="{reason}"}}'] == 0
+        for result in ("ok", "wrong_password", "declined", "too_many_attempts", "unavailable"):
+            assert numbers[f'gateway_logins_total{{result="{result}"}}'] == 0
+        for cause in ("epoch", "rewound", "trimmed"):
+            assert numbers[f'gateway_revocation_resyncs_total{{cause="{cause}"}}'] == 0
+
+
 async def test_what_becomes_of_sessions_is_counted(tmp_path: Path) -> None:
     async with session_gateway(tmp_path) as served:
         tokens = await served.log_in()

@@ -24,6 +24,8 @@ from gateway.model.faces import Challenge, face
 from gateway.model.request import InboundRequest, Peer
 from gateway.model.revocation import Level
 from gateway.model.session import EndReason, Session
+from gateway.telemetry.audit import AuditLog
+from gateway.telemetry.audit_asker import ASKER, Asker, note_actor
 from gateway.telemetry.log import Log
 
 T = TypeVar("T")
@@ -52,10 +54,10 @@ class AdminParts:
 _PARTS: web.RequestKey[AdminParts] = web.RequestKey("parts", AdminParts)
 
 
-def admin_application(parts: Callable[[], AdminParts], log: Log) -> web.Application:
+def admin_application(parts: Callable[[], AdminParts], log: Log, audit: AuditLog) -> web.Application:
     """Return the application. `parts` gives what holds for a request that comes now, from its begin to its end."""
-    app = web.Application(client_max_size=_BODY_BYTES, middlewares=[_guard(parts, log)])
-    admin = _Admin(log)
+    app = web.Application(client_max_size=_BODY_BYTES, middlewares=[_guard(parts, log, audit)])
+    admin = _Admin(log, audit)
     app.add_routes(
         [
             web.get(_SUBJECT + "/sessions", admin.list_sessions),
@@ -85,8 +87,9 @@ def shown(session: Session) -> dict[str, object]:
 
 
 class _Admin:
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, audit: AuditLog) -> None:
         self._log = log
+        self._audit_log = audit
 
     async def list_sessions(self, request: web.Request) -> web.Response:
         """All of a subject; with `?device=…` those of one device."""
@@ -143,6 +146,7 @@ class _Admin:
         finally:
             fields = {"actor": request[_ACTOR], "action": action, **target, "ended": number, "confirmed": is_confirmed}
             self._log.warning("admin_change", **fields)
+            self._audit_log.write("admin_change", **fields)
         return number
 
 
@@ -153,16 +157,19 @@ def _device(request: web.Request) -> str | None:
     return request.query.get("device")
 
 
-def _guard(parts: Callable[[], AdminParts], log: Log) -> Middleware:
+def _guard(parts: Callable[[], AdminParts], log: Log, audit: AuditLog) -> Middleware:
     """Return what lets nobody pass who may not, not even to see what there is; and what makes refusals answers."""
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        ASKER.set(Asker(address=request.remote))
         try:
             request[_PARTS] = now = parts()
             request[_ACTOR] = await now.admission.actor(_head(request))
+            note_actor(request[_ACTOR])
             response = await handler(request)
         except Refusal as refusal:
+            audit.write("admin_refused", reason=refusal.reason, method=request.method, path=request.path)
             response = _refused(refusal)
         except web.HTTPNotFound:
             response = _refused(NoRoute("no such path"))

@@ -9,7 +9,9 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from gateway.commands.showing.meanings import meanings
 from gateway.commands.showing.reference import reference
+from gateway.commands.testing.cases import Cases
 from gateway.config.schema import Config
+from gateway.model.settings import Settings
 from gateway.model.upstream import Address
 
 
@@ -20,10 +22,14 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         description="Print what a configuration may hold: as JSON schema for editors, or as reference in Markdown.",
     )
     parser.add_argument("--format", choices=("json", "markdown"), default="json", help="json (default) or markdown")
+    parser.add_argument("--of", choices=("config", "cases"), default="config", help="cases: JSON, for `gateway test`")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    print(reference(json_schema()) if arguments.format == "markdown" else json_schema_text())
+    if arguments.of == "cases":
+        print(json.dumps(cases_schema(), indent=2, ensure_ascii=False))
+    else:
+        print(reference(json_schema()) if arguments.format == "markdown" else json_schema_text())
     return 0
 
 
@@ -34,8 +40,17 @@ def json_schema_text() -> str:
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON schema (2020-12) of the configuration."""
-    schema = Config.model_json_schema(schema_generator=_Generator)
-    return {"$schema": GenerateJsonSchema.schema_dialect, **schema, "title": "Gateway configuration"}
+    return _schema(Config, "Gateway configuration")
+
+
+def cases_schema() -> dict[str, Any]:
+    """Return the JSON schema of a file of cases for `gateway test`."""
+    return _schema(Cases, "Cases for gateway test")
+
+
+def _schema(model: type[Settings], title: str) -> dict[str, Any]:
+    schema = model.model_json_schema(schema_generator=_Generator)
+    return {"$schema": GenerateJsonSchema.schema_dialect, **schema, "title": title}
 
 
 class _Generator(GenerateJsonSchema):

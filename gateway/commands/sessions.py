@@ -23,7 +23,9 @@ from gateway.model.errors import StoreUnavailable
 from gateway.model.session import EndReason, Session
 from gateway.state.base import BadStore
 from gateway.state.opening import StateSettings, open_state
+from gateway.telemetry.audit import AuditLog, Outlet
 from gateway.telemetry.log import Log
+from gateway.telemetry.log_settings import LogSettings
 
 _HEADER = ("SESSION", "CLIENT", "DEVICE", "ADDRESS", "SINCE", "LAST USED")
 
@@ -69,7 +71,7 @@ async def _run(arguments: argparse.Namespace) -> int:
     async with _service(loaded, loaded.config.state, arguments.config.absolute().parent) as service:
         if arguments.action == "list":
             return await _list(arguments, service)
-        return await _end(arguments, service, Log(loaded.config.log))
+        return await _end(arguments, service, loaded.config.log)
 
 
 @asynccontextmanager
@@ -111,8 +113,9 @@ def _row(session: Session) -> tuple[str, ...]:
     )
 
 
-async def _end(arguments: argparse.Namespace, service: SessionService, log: Log) -> int:
-    """End what was chosen. It is noted on standard error as it is in the log of a gateway, for the admin API."""
+async def _end(arguments: argparse.Namespace, service: SessionService, settings: LogSettings) -> int:
+    """End what was chosen. It is noted on standard error and in the audit log, as the admin API does it."""
+    audit = _audit_log(settings, arguments.config.absolute().parent)
     if arguments.session is not None:
         number = int(await service.end(arguments.session, EndReason.ADMIN))
     elif arguments.device is None:
@@ -120,9 +123,21 @@ async def _end(arguments: argparse.Namespace, service: SessionService, log: Log)
     else:
         number = await service.end_device(arguments.subject, arguments.device, EndReason.ADMIN)
     target = {name: getattr(arguments, name) for name in ("subject", "session", "device") if getattr(arguments, name)}
-    log.warning("admin_change", actor=f"command line:{_user()}", action="end_sessions", **target, ended=number)
+    change = {"actor": f"command line:{_user()}", "action": "end_sessions", **target, "ended": number}
+    Log(settings).warning("admin_change", **change)
+    audit.write("admin_change", **change, confirmed=True)
+    audit.close()
     print(json.dumps({"ended": number}) if arguments.json else f"{number} ended")
     return 0 if number else 1
+
+
+def _audit_log(settings: LogSettings, directory: Path) -> AuditLog:
+    """Return the audit log. Who may not write to it can end sessions all the same, and is told."""
+    try:
+        return AuditLog(Outlet.opened(settings.audit, directory))
+    except OSError as error:
+        print(f"not in the audit log: cannot write to {settings.audit}: {error.strerror}", file=sys.stderr)
+        return AuditLog()
 
 
 def _user() -> str:

@@ -95,6 +95,7 @@ def compile_config(
         sessions=sessions,
         session_parts=parts.sessions,
         admin_token=parts.admin_token,
+        trace_headers=parts.trace_headers,
         built=parts.workshop.built,
         files=resources.files.digests(),
     )

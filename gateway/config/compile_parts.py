@@ -18,6 +18,7 @@ from gateway.mechanisms.authenticators.jwt import JwtAuthenticator
 from gateway.mechanisms.base import BadSetting, Resources
 from gateway.mechanisms.fetch import control_tls
 from gateway.model.upstream import Address
+from gateway.telemetry.trace_settings import MISSING, Headers, TraceSettings, is_possible, read_headers
 from gateway.tokens.own_keys import OwnKeys
 from gateway.tokens.signing import SigningKey, UnusableKey, signing_key
 
@@ -46,6 +47,7 @@ class Parts:
     workshop: Workshop
     identity_key: SigningKey | None = None
     admin_token: bytes | None = None
+    trace_headers: Headers = ()
     authenticators: dict[str, JwtAuthenticator] = field(default_factory=dict)
     upstreams: dict[str, UpstreamSpec] = field(default_factory=dict)
     listener_tls: dict[Address, ServerTls] = field(default_factory=dict)
@@ -89,6 +91,20 @@ def _build_secrets(config: Config, parts: Parts, mistakes: Collected) -> None:
     if config.admin is not None and config.admin.token_file is not None:
         with mistakes.at("admin", "token_file"):
             parts.admin_token = token_digest(resources.read(config.admin.token_file))
+    if config.traces is not None:
+        _build_traces(config.traces, parts, mistakes)
+
+
+def _build_traces(settings: TraceSettings, parts: Parts, mistakes: Collected) -> None:
+    resources = parts.workshop.resources
+    if not is_possible():
+        mistakes.found.append((("traces",), MISSING))
+    if settings.headers_file is not None:
+        with mistakes.at("traces", "headers_file"):
+            parts.trace_headers = read_headers(resources.read(settings.headers_file))
+    if settings.ca is not None:
+        with mistakes.at("traces", "ca"), resources.steady(settings.ca):
+            control_tls(resources.directory / settings.ca)
 
 
 def _build_tls(config: Config, parts: Parts, mistakes: Collected) -> None:

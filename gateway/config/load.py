@@ -35,17 +35,17 @@ class Loaded:
         return ConfigMistakes(self.document.mistake(path, message) for path, message in error.mistakes)
 
 
-def load_config(file: Path, environment: Mapping[str, str]) -> Loaded:
+def load_config(file: Path, environment: Mapping[str, str], *, has_files: bool = True) -> Loaded:
     """Return the configuration in a file. `environment` is for interpolation. Raises ConfigMistakes: all there are.
 
     What only shows when the configuration is compiled (files, keys, routes that cannot be told apart) is left to the
-    compiler; but if there are mistakes anyway, those are reported with them.
+    compiler; but if there are mistakes anyway, those are reported with them, unless the files need not be there.
     """
     try:
         source = bounded_content(file, MAX_FILE)
     except OSError as error:
         raise unreadable(file, error) from error
-    return load_text(source, environment, file=file)
+    return load_text(source, environment, file=file, has_files=has_files)
 
 
 def unreadable(file: Path, error: OSError) -> ConfigMistakes:
@@ -53,7 +53,9 @@ def unreadable(file: Path, error: OSError) -> ConfigMistakes:
     return ConfigMistakes([Mistake(str(file), 0, "", f"cannot be read: {error.strerror}")])
 
 
-def load_text(source: bytes | str, environment: Mapping[str, str], *, file: Path = Path("config.yaml")) -> Loaded:
+def load_text(
+    source: bytes | str, environment: Mapping[str, str], *, file: Path = Path("config.yaml"), has_files: bool = True
+) -> Loaded:
     """Return the configuration in a text. `file` is what mistakes call it. Raises ConfigMistakes: all there are."""
     document = read_document(source, environment, str(file))
     config, errors = _validated(document)
@@ -64,7 +66,7 @@ def load_text(source: bytes | str, environment: Mapping[str, str], *, file: Path
         *(document.mistake(path, message) for path, message in contradictions(draft)),
     ]
     if found or config is None:
-        raise ConfigMistakes([*found, *_compile_mistakes(document, draft, file.parent)])
+        raise ConfigMistakes([*found, *(_compile_mistakes(document, draft, file.parent) if has_files else ())])
     return Loaded(config, document)
 
 
@@ -82,10 +84,10 @@ def _validated(document: Document) -> tuple[Config | None, list[ErrorDetails]]:
         return Config.model_validate(document.data), []
     except ValidationError as error:
         errors = map(plain_error, error.errors(include_url=False))
-        return None, [each for each in errors if not _is_about_invalid_members(each)]
+        return None, [each for each in errors if not is_about_invalid_members(each)]
 
 
-def _is_about_invalid_members(error: ErrorDetails) -> bool:
+def is_about_invalid_members(error: ErrorDetails) -> bool:
     """Say whether pydantic only found too few members because it does not count the invalid ones."""
     given = error["input"]
     return error["type"] == "too_short" and isinstance(given, list | dict) and len(given) >= error["ctx"]["min_length"]

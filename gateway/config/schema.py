@@ -24,6 +24,7 @@ from gateway.model.settings import ByteSize, FilePath, HeaderName, OriginOrAny, 
 from gateway.model.upstream import Address, parse_address
 from gateway.state.opening import StateSettings
 from gateway.telemetry.log_settings import LogSettings
+from gateway.telemetry.trace_settings import TraceSettings
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
@@ -356,6 +357,8 @@ class Config(Settings):
     SIGHUP only. What cannot be used is told, and changes nothing."""
     log: LogSettings = LogSettings()
     """Logs."""
+    traces: TraceSettings | None = None
+    """Traces for OpenTelemetry; none without it."""
     identity: Identity | None = None
     """Signed identity tokens for upstreams."""
     token_from: Annotated[tuple[TokenSourceSettings, ...], Field(min_length=1)] = ("authorization",)

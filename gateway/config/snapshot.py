@@ -21,6 +21,7 @@ from gateway.mechanisms.base import Job, OwnTokens
 from gateway.mechanisms.files import Digests
 from gateway.model.faces import Challenge
 from gateway.model.upstream import Address
+from gateway.telemetry.trace_settings import Headers
 from gateway.tokens.signing import SigningKey
 
 
@@ -46,6 +47,7 @@ class Snapshot:
         sessions: SessionService | None,
         session_parts: SessionParts | None,
         admin_token: bytes | None,
+        trace_headers: Headers,
         built: Mapping[SettingPath, Built],
         files: Digests,
     ) -> None:
@@ -67,6 +69,8 @@ class Snapshot:
         """What the endpoints for sessions and the alarms are made of."""
         self.admin_token: Final = admin_token
         """SHA-256 of the token for the admin API."""
+        self.trace_headers: Final = trace_headers
+        """For the receiver of traces. They may be secret."""
         self.built: Final = built
         """What the next Snapshot may take over."""
         self.files: Final = files

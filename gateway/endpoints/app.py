@@ -6,7 +6,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from gateway.config.sessions import own_paths
-from gateway.endpoints.context import REQUEST_ID, Endpoints
+from gateway.endpoints.context import REQUEST_ID, Answering, Endpoints
 from gateway.endpoints.forms import MAX_BYTES
 from gateway.endpoints.introspect import introspect
 from gateway.endpoints.login import login, signup
@@ -22,7 +22,6 @@ from gateway.model.faces import Challenge
 from gateway.tokens.signing import SigningKey
 
 Endpoint = Callable[[Endpoints, web.Request], Awaitable[web.Response]]
-Answering = Callable[[web.Request], Awaitable[web.Response]]
 
 ENDPOINTS: dict[str, Endpoint] = {
     "token": token,
@@ -92,7 +91,7 @@ def _answering(endpoints: Endpoints, name: str, endpoint: Endpoint) -> Answering
         endpoints.record(name, result)
         return response
 
-    return answer
+    return answer if endpoints.around is None else endpoints.around(name, answer)
 
 
 class _Elsewhere:

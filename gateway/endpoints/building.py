@@ -5,7 +5,7 @@ from collections.abc import Callable
 from gateway.config.snapshot import Snapshot
 from gateway.endpoints.attempts import Attempts
 from gateway.endpoints.clients import Clients
-from gateway.endpoints.context import Endpoints
+from gateway.endpoints.context import Around, Endpoints
 from gateway.mechanisms.base import Resources
 from gateway.mechanisms.logins.base import Login
 from gateway.mechanisms.logins.guarded import GuardedLogin
@@ -18,6 +18,7 @@ def build_endpoints(
     count_login: Callable[[str], None],
     record: Callable[[str, str], None],
     failed: Callable[[BaseException], None],
+    around: Around | None = None,
 ) -> Endpoints | None:
     """Return the endpoints; None without sessions. `resources` are those that the Snapshot was compiled with."""
     config = snapshot.config
@@ -43,6 +44,7 @@ def build_endpoints(
         signup=guarded(parts.signup),
         record=record,
         failed=failed,
+        around=around,
         max_staleness=config.revocation.max_staleness,
         request_id_header=config.headers.request_id,
         token_headers=(config.headers.access_token, config.headers.refresh_token),

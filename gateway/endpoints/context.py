@@ -1,6 +1,6 @@
 """What every endpoint needs."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import KW_ONLY, dataclass, field, replace
 
 from aiohttp import web
@@ -20,6 +20,8 @@ from gateway.model.principal import Principal
 from gateway.state.revocations import RevocationView
 from gateway.tokens.cache import TokenCache
 
+Answering = Callable[[web.Request], Awaitable[web.Response]]
+Around = Callable[[str, Answering], Answering]
 CLIENT_ADDRESS = "X-Gateway-Client-Address"
 """Set by the proxy, and by nobody else."""
 REQUEST_ID = "X-Request-ID"
@@ -43,6 +45,8 @@ class Endpoints:
     """Hears of every answer: which endpoint, and `ok` or the reason of a refusal."""
     failed: Callable[[BaseException], None] = lambda error: None
     """Hears of bugs."""
+    around: Around | None = None
+    """Goes around what answers at an endpoint, of which it gets the name: for who wants to know more of it."""
     max_staleness: float = 30
     """Seconds. When the view of revocations is older, introspection is refused."""
     request_id_header: str = REQUEST_ID

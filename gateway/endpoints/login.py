@@ -15,6 +15,7 @@ from gateway.engine.sessions import Opening
 from gateway.mechanisms.logins.backend import BackendLoginSettings
 from gateway.mechanisms.logins.base import Attempt, Login
 from gateway.model.errors import CrossSiteRequest, MalformedGrantRequest
+from gateway.telemetry.audit_asker import note_login
 
 
 async def login(endpoints: Endpoints, request: web.Request) -> web.Response:
@@ -37,6 +38,7 @@ async def _logged_in(
     if kind == "cookies" and is_foreign(request, endpoints.settings.cookies.origins):
         raise CrossSiteRequest("another site's page logs somebody in")
     attempt = _attempt(request, parameters, backend)
+    note_login(attempt.username)
     client = await _client(endpoints, request, parameters)
     asked = requested_scope(parameters)
     user = await proof.prove(attempt)

@@ -16,6 +16,7 @@ from gateway.endpoints.labels import address_label, device_label
 from gateway.engine.sessions import Opening
 from gateway.mechanisms.logins.base import MAX_CLAIMS, MAX_SUBJECT
 from gateway.model.errors import MalformedGrantRequest, UnauthorizedClient
+from gateway.telemetry.audit_asker import note_actor
 from gateway.tokens.issue import RESERVED_CLAIMS
 
 
@@ -25,6 +26,7 @@ async def open_session(endpoints: Endpoints, request: web.Request) -> web.Respon
     caller = await endpoints.clients.authenticate(request, Parameters({}))
     if not caller.settings.may.open_sessions:
         raise UnauthorizedClient("the client may not open sessions")
+    note_actor(f"client:{caller.id}")
     client = _client(endpoints, parameters.text("client_id"), caller)
     issued = await endpoints.service.open(
         Opening(

@@ -16,7 +16,7 @@ from gateway.engine.session_rules import SessionRules
 from gateway.model.errors import StoreUnavailable, Unconfirmed
 from gateway.model.principal import Claims
 from gateway.model.revocation import FOREVER, Level, Revocation, mark, session_mark
-from gateway.model.session import CutOff, EndReason, Session, SessionEvent, SessionOver, is_sid
+from gateway.model.session import CutOff, EndReason, Session, SessionEvent, SessionOver, TokenRevoked, is_sid
 from gateway.state.base import Change, Commit, RevocationFeed, SessionStore
 from gateway.state.revocations import RevocationView
 
@@ -101,6 +101,7 @@ class Ending:
         revocation = Revocation(Level.TOKEN, name, FOREVER, until, self._view.now_ms())
         with self._holding_here(lambda: revocation):
             await self._publish(revocation)
+        self._record(TokenRevoked(claims["jti"], claims["sub"], claims["client_id"]))
 
     # --- what is over
 

@@ -153,12 +153,18 @@ def _forwarded_host(request: InboundRequest) -> bytes:
         return b""
 
 
-def _trace(request: InboundRequest) -> bytes:
+def trace_context(request: InboundRequest) -> tuple[bytes, bytes]:
+    """Return what a request says of its trace, `traceparent` and `tracestate`: empty unless it is well-formed."""
     parents = request.all(b"traceparent")
     if len(parents) != 1 or not _TRACEPARENT.fullmatch(parents[0]):
-        return b""
+        return b"", b""
     state = b",".join(request.all(b"tracestate"))
-    return _line(b"traceparent", parents[0]) + (_line(b"tracestate", state) if _TRACESTATE.fullmatch(state) else b"")
+    return parents[0], state if _TRACESTATE.fullmatch(state) else b""
+
+
+def _trace(request: InboundRequest) -> bytes:
+    parent, state = trace_context(request)
+    return _line(b"traceparent", parent) + _line(b"tracestate", state)
 
 
 def _without_port(hop: str) -> str:

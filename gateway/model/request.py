@@ -82,6 +82,11 @@ class InboundRequest:
         """Return the members of a comma-separated header (RFC 9110 §5.6.1), stripped, without empty ones."""
         return [member for value in self.all(name) for part in value.split(b",") if (member := part.strip(b" \t"))]
 
+    def forget(self, name: bytes) -> None:
+        """Look a header up no more."""
+        self._values.pop(name, None)
+        self._repeated.pop(name, None)
+
     @property
     def connection_options(self) -> frozenset[bytes]:
         """The options of `Connection`, in lower case, without those that are usual (RFC 9110 §7.6.1)."""

@@ -171,4 +171,13 @@ class CutOff:
     name: str
 
 
-SessionEvent = Opened | Exchanged | SessionOver | CutOff
+@dataclass(frozen=True, slots=True)
+class TokenRevoked:
+    """Event: a client made one access token void. `token_id` is its `jti`."""
+
+    token_id: str
+    subject: str
+    client_id: str
+
+
+SessionEvent = Opened | Exchanged | SessionOver | CutOff | TokenRevoked

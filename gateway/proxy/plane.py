@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gateway.proxy.client import ClientConnection
     from gateway.proxy.relay import Relay
     from gateway.proxy.tls_entrance import Handshake
+    from gateway.telemetry.trace import Traces
 
 
 class Recorder(Protocol):
@@ -61,6 +62,8 @@ class DataPlane:
         self._leaving: list[UpstreamPool] = []
         """Those of former Snapshots, until their requests have ended."""
         self._judging: set[asyncio.Task[None]] = set()
+        self.traces: Traces | None = None
+        """Where spans of requests come from. A request that has begun keeps those that it began with."""
         self._recorder = recorder
         self._notice = notice
         self._request_id_prefix = os.urandom(6).hex() + "-"

@@ -20,6 +20,7 @@ from gateway.model.errors import (
 from gateway.model.request import Header, InboundRequest, Peer
 from gateway.proxy.heads import request_framing
 from gateway.proxy.relay import Relay
+from gateway.proxy.traced_relay import TracedRelay
 
 if TYPE_CHECKING:
     from gateway.proxy.client import ClientConnection
@@ -222,7 +223,11 @@ class RequestReader:
         method = parser.get_method().decode("ascii")
         request = InboundRequest(method, self._target, self._headers, self.peer, secure=self._secure, version=version)
         framing, length = request_framing(request)
-        relay = Relay(client, request, framing, length, keeps_alive=parser.should_keep_alive())
+        keeps_alive = parser.should_keep_alive()
+        if client.plane.traces is None:
+            relay = Relay(client, request, framing, length, keeps_alive=keeps_alive)
+        else:
+            relay = TracedRelay(client, request, framing, length, keeps_alive=keeps_alive)
         if framing != "none":
             self.unfinished = relay
         client.enqueue(relay)

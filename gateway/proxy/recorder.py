@@ -25,7 +25,7 @@ class RequestRecorder:
 
     def request(self, relay: Relay, now: float) -> None:
         """Record a request that ended at `now` (monotonic time)."""
-        reason = _reason(relay)
+        reason = reason_of(relay)
         status = 499 if reason in _GONE else relay.answer.status
         total = now - relay.started_at
         added = relay.added or None
@@ -47,7 +47,8 @@ class RequestRecorder:
         self._log.error("bug", place=place, traceback=lines)
 
 
-def _reason(relay: Relay) -> str:
+def reason_of(relay: Relay) -> str:
+    """Return what became of a request, in a word."""
     if relay.error is not None:
         return relay.error.reason
     if relay.allow is None:
@@ -65,7 +66,7 @@ def _entry(
         request_id=relay.request_id,
         route=relay.route.id if relay.route is not None else None,
         method=request.method,
-        path=_path(request),
+        path=shown_path(request),
         status=status,
         reason=reason,
         client=relay.snapshot.forwarding.client_address(request),
@@ -82,10 +83,11 @@ def _entry(
         protocol=(request.upgrade or b"").decode("latin-1") if relay.tunnel is not None else f"http/{request.version}",
         user_agent=agents[0].decode("latin-1") if agents else None,
         error=str(relay.error) if relay.error is not None else None,
+        trace_id=relay.trace_id,
     )
 
 
-def _path(request: InboundRequest) -> str:
+def shown_path(request: InboundRequest) -> str:
     """Return the path as it came, without what may hold secrets: the query, a fragment, an authority."""
     path = _END_OF_PATH.split(request.target, maxsplit=1)[0]
     return path.decode("latin-1") if path.startswith(b"/") else ""

@@ -34,6 +34,7 @@ from gateway.proxy.pace import Pace
 from gateway.proxy.pool import UpstreamPool
 from gateway.proxy.tunnel import Tunnel
 from gateway.proxy.upstream import UpstreamConnection
+from gateway.telemetry.audit_asker import ASKER, Asker
 
 if TYPE_CHECKING:
     from gateway.proxy.client import ClientConnection
@@ -55,6 +56,7 @@ class Relay:
     principal: Principal | None = None
     tunnel: Tunnel | None = None
     request_id = ""
+    trace_id: str | None = None
     target = ""
     request_bytes = 0
     started_at = 0.0
@@ -146,6 +148,7 @@ class Relay:
             assert_never(decision)
 
     async def _decide_later(self, pending: Pending) -> None:
+        ASKER.set(Asker(self.request_id))
         try:
             decision = await self.snapshot.gatekeeper.settle(self.request, pending)
         except Exception as error:  # noqa: BLE001 - fail closed

@@ -10,7 +10,7 @@ from base64 import urlsafe_b64decode
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from gateway.model.revocation import Revocation
 from gateway.model.session import Session
@@ -72,8 +72,12 @@ class SessionStore(Protocol):
         """Let go of connections and threads."""
 
 
+GAPS: Final = ("epoch", "rewound", "trimmed")
+"""The causes of a gap: another store, an older one, or one whose news have been trimmed meanwhile."""
+
+
 class Gap(Exception):
-    """Revocations may have been missed: take a snapshot. The argument is the cause, for a metric: a constant word."""
+    """Revocations may have been missed: take a snapshot. The argument is the cause, one of GAPS."""
 
 
 @dataclass(frozen=True, slots=True)

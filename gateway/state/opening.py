@@ -1,7 +1,7 @@
 """The setting `state`: where sessions and revocations are kept."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -12,6 +12,9 @@ from gateway.state.base import RevocationFeed, SessionStore, State
 from gateway.state.rate_counts import RateCounts
 from gateway.state.revocations import RevocationView
 from gateway.state.store_url import StoreUrl, read_url
+
+if TYPE_CHECKING:
+    from gateway.state.redis import RedisOptions
 
 
 def _state_url(url: str) -> str:
@@ -139,12 +142,21 @@ def _redis(
     settings: StateSettings, place: StoreUrl, directory: Path, notice: Notice, clock: Clock
 ) -> tuple[SessionStore, RevocationFeed, RateCounts | None]:
     """Only who uses Redis waits for its library to load."""
-    from gateway.state.redis import RedisLogin, RedisOptions, TlsFiles, redis_state
+    from gateway.state.redis import redis_state
+
+    return redis_state(place, redis_options(settings, directory), notice)
+
+
+def redis_options(settings: StateSettings, directory: Path) -> "RedisOptions":
+    """Return how the settings say that a Redis is used; relative paths start in `directory`."""
+    from gateway.state.redis import RedisLogin, RedisOptions, TlsFiles
+
+    place = settings.place
 
     def at(file: Path | None) -> Path | None:
         return None if file is None else directory / file
 
-    options = RedisOptions(
+    return RedisOptions(
         login=RedisLogin(
             place.username or settings.username, place.password or settings.password, at(settings.password_file)
         ),
@@ -155,4 +167,3 @@ def _redis(
         timeout=settings.timeout or 0.5,
         wait_replicas=settings.wait_replicas,
     )
-    return redis_state(place, options, notice)

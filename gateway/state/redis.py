@@ -55,8 +55,14 @@ def redis_state(url: StoreUrl, options: RedisOptions, notice: Notice) -> tuple[R
 
     Raises BadStore for files of TLS that cannot be used.
     """
+    link = redis_link(url, options, notice)
+    return RedisStore(link), RedisFeed(link), RedisRates(link)
+
+
+def redis_link(url: StoreUrl, options: RedisOptions, notice: Notice) -> Link:
+    """Return the way to the servers, not gone yet. Raises BadStore for files of TLS that cannot be used."""
     tls = _tls(options.tls) if url.is_tls else None
-    link = Link(
+    return Link(
         _place(url, options, tls),
         prefix=options.prefix,
         timeout=options.timeout,
@@ -64,7 +70,6 @@ def redis_state(url: StoreUrl, options: RedisOptions, notice: Notice) -> tuple[R
         wait_replicas=options.wait_replicas,
         notice=notice,
     )
-    return RedisStore(link), RedisFeed(link), RedisRates(link)
 
 
 def _place(url: StoreUrl, options: RedisOptions, tls: ssl.SSLContext | None) -> Place:

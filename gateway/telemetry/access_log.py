@@ -16,6 +16,7 @@ from gateway.telemetry.log import quoted, rfc3339
 from gateway.telemetry.log_settings import LogSettings
 from gateway.telemetry.metrics import Reading
 
+_END = "}\n"
 _PASSED = ("allow", "allow_stale", "preflight")
 STANDARD_OUTPUT = 1
 
@@ -60,6 +61,8 @@ class AccessEntry(NamedTuple):
     user_agent: str | None
     error: str | None
     """Why it was refused, in words; not told to the client."""
+    trace_id: str | None = None
+    """The trace that the request is part of; only there with `traces`."""
 
 
 class AccessLog:
@@ -109,6 +112,7 @@ class _Json:
         (
             at, request_id, route, method, path, status, reason, client, subject, authenticator, token_id, upstream,
             target, request_bytes, response_bytes, duration_ms, added_ms, upstream_ms, protocol, user_agent, error,
+            trace_id,
         ) = entry
         # fmt: on
         second = int(at)
@@ -136,11 +140,17 @@ class _Json:
             f'"upstream_ms":{"null" if upstream_ms is None else f"{upstream_ms:.3f}"},'
             f'"protocol":"{protocol}",'
             f'"user_agent":{"null" if user_agent is None else _string(user_agent)},'
-            f'"error":{"null" if error is None else _string(error)}}}\n'
+            f'"error":{"null" if error is None else _string(error)}'
+            f"{_END if trace_id is None else _traced_end(trace_id)}"
         )
 
 
+def _traced_end(trace_id: str) -> str:
+    return f',"trace_id":"{trace_id}"{_END}'
+
+
 def _text_line(entry: AccessEntry) -> str:
-    fields = zip(entry._fields[1:], entry[1:], strict=True)
+    known = -1 if entry.trace_id is None else None
+    fields = zip(entry._fields[1:known], entry[1:known], strict=True)
     values = (f"{name}={quoted(f'{value:.3f}' if isinstance(value, float) else value)}" for name, value in fields)
     return f"{rfc3339(entry.time)} {' '.join(values)}\n"

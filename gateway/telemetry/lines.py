@@ -14,6 +14,7 @@ import select
 from collections.abc import Iterator
 from queue import SimpleQueue
 from threading import Thread
+from typing import Protocol
 
 _BATCH = 32 * 1024
 """Hand over at this many characters, to be one write: waking the thread, and its way back to the interpreter lock, cost
@@ -29,6 +30,16 @@ _ATOMIC = select.PIPE_BUF
 """Bytes that POSIX `write` never mixes with those of another process on the same pipe, even when it is full."""
 
 
+class Sink(Protocol):
+    """Where a thread writes whole lines. It alone uses it."""
+
+    def put(self, block: bytes) -> None:
+        """Write all of it, however long that takes. Raises OSError."""
+
+    def close(self) -> None:
+        """Nothing more will come."""
+
+
 class LineWriter:
     """Collects lines of ASCII and has them written by a thread, which starts with the first flush: after any fork.
 
@@ -36,8 +47,9 @@ class LineWriter:
     which costs throughput; a line beyond 4 KiB alone is not protected.
     """
 
-    def __init__(self, descriptor: int, *, is_shared: bool = False, max_waiting: int = _MAX_WAITING) -> None:
-        self._descriptor = descriptor
+    def __init__(self, sink: int | Sink, *, is_shared: bool = False, max_waiting: int = _MAX_WAITING) -> None:
+        """`sink` may be a descriptor, which stays open."""
+        self._sink = Descriptor(sink) if isinstance(sink, int) else sink
         self._write_size = _ATOMIC if is_shared else _BATCH
         self._max_waiting = max_waiting
         self._lines: list[str] = []
@@ -54,6 +66,11 @@ class LineWriter:
     def dropped(self) -> int:
         """How many lines were lost: nobody took them in time, or the descriptor failed."""
         return self._dropped_by_loop + self._dropped_by_thread
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing that was flushed waits for the thread."""
+        return self._handed_over == self._done
 
     def write(self, line: str) -> None:
         """Take one line with its line break."""
@@ -86,7 +103,9 @@ class LineWriter:
     def close(self, patience: float = 2.0) -> None:
         """Flush and end the thread; wait at most `patience` seconds for a consumer that is stuck."""
         self.flush()
-        if self._thread is not None:
+        if self._thread is None:
+            self._sink.close()
+        else:
             self._batches.put(None)
             self._thread.join(patience)
 
@@ -94,10 +113,25 @@ class LineWriter:
         while (lines := self._batches.get()) is not None:
             for block in _blocks(lines, self._write_size):
                 try:
-                    _write_all(self._descriptor, block)
+                    self._sink.put(block)
                 except OSError:  # the consumer is gone or the disk is full; it may come back
                     self._dropped_by_thread += block.count(b"\n")
                 self._done += len(block)
+        self._sink.close()
+
+
+class Descriptor:
+    """Is a Sink: a descriptor that belongs to somebody else."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def put(self, block: bytes) -> None:
+        while block:
+            block = block[write_some(self._number, block) :]
+
+    def close(self) -> None:
+        """Leave it open."""
 
 
 def _blocks(lines: list[str], limit: int) -> Iterator[bytes]:
@@ -113,10 +147,11 @@ def _blocks(lines: list[str], limit: int) -> Iterator[bytes]:
     yield "".join(block).encode("ascii", "backslashreplace")
 
 
-def _write_all(descriptor: int, block: bytes) -> None:
-    while block:
+def write_some(descriptor: int, block: bytes) -> int:
+    """Write at least a byte, and return how many, as soon as there is room. Raises OSError."""
+    while True:
         try:
-            block = block[os.write(descriptor, block) :]
+            return os.write(descriptor, block)
         except BlockingIOError:  # another process made the shared file non-blocking
             poll = select.poll()
             poll.register(descriptor, select.POLLOUT)

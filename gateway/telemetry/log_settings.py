@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from gateway.model.settings import Settings
+from gateway.model.settings import FilePath, Settings
 
 LogFormat = Literal["json", "text"]
 
@@ -29,3 +29,7 @@ class LogSettings(Settings):
 
     Refusals and 5xx are always in it.
     """
+
+    audit: Literal["stderr"] | FilePath | None = None
+    """Where the audit log goes: a file, which only its owner can read if it is made, or `stderr`. Without it there is
+    none: it names people and their addresses, so somebody must want it."""

@@ -179,6 +179,15 @@ METRICS = (
     ),
     Metric("gateway_events_dropped_total", "counter", "Events lost because nobody took them in time"),
     Metric(
+        "gateway_spans_total",
+        "counter",
+        "Spans of traces: exported, failed (the receiver did not take them) or dropped (too many waited)",
+        ("result",),
+    ),
+    Metric(
+        "gateway_audit_log_dropped_total", "counter", "Lines of the audit log lost: not written, or not taken in time"
+    ),
+    Metric(
         "gateway_exchanges_total",
         "counter",
         "Exchanges: rotated, repeated (parallel tabs), recovered (lost answers), or why one was refused",

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from gateway.model.session import THEFT, CutOff, Exchanged, Opened, SessionEvent, SessionOver
+from gateway.model.session import THEFT, CutOff, Exchanged, Opened, SessionEvent, SessionOver, TokenRevoked
 from gateway.model.tally import DurationTally
+from gateway.telemetry.audit_sessions import SessionAudit
 from gateway.telemetry.log import Log
 
 REPEAT_AGES = (0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 21600.0)
@@ -20,7 +21,7 @@ _JUNK = frozenset({"unknown_refresh_token"})
 
 @dataclass(slots=True)
 class SessionTally:
-    """The numbers, and `record`, which takes every event. `alarm` is called for theft."""
+    """The numbers, and `record`, which takes every event. `alarm` is called for theft, `audit` hears all of it."""
 
     log: Log
     alarm: Callable[[SessionOver], None] = lambda event: None
@@ -31,8 +32,11 @@ class SessionTally:
     repeat_ages: DurationTally = field(default_factory=lambda: DurationTally(REPEAT_AGES))
     opened: int = 0
     healed: int = 0
+    audit: SessionAudit | None = None
 
     def record(self, event: SessionEvent) -> None:
+        if self.audit is not None:
+            self.audit.record(event)
         match event:
             case Opened():
                 self._opened(event)
@@ -42,6 +46,8 @@ class SessionTally:
                 self._over(event)
             case CutOff():
                 self.log.warning("tokens_cut_off", what=event.level, issuer=event.issuer, name=event.name)
+            case TokenRevoked():
+                pass  # what a client does with its own token is for the audit log alone
             case _:
                 assert_never(event)
 
@@ -52,6 +58,8 @@ class SessionTally:
     def answered(self, endpoint: str, result: str) -> None:
         """Count an answer of an endpoint: `ok`, or the reason of a refusal, also before anything was exchanged."""
         self.answers[endpoint, result] += 1
+        if self.audit is not None:
+            self.audit.answered(endpoint, result)
 
     def _opened(self, event: Opened) -> None:
         self.opened += 1

@@ -19,7 +19,7 @@ from gateway.telemetry.merging import Ledger, Numbers
 from gateway.workers.fleet_health import FleetHealth, Seat
 from gateway.workers.fleet_metrics import FleetMetrics
 from gateway.workers.plan import Plan
-from gateway.workers.process import WorkerProcess
+from gateway.workers.process import ENDS, WorkerProcess
 from gateway.workers.timing import Timing
 from gateway.workers.waiting import all_of, any_of
 
@@ -319,7 +319,7 @@ class Parent:
         return Numbers(
             {
                 "gateway_workers": {(state,): number for state, number in states.items()},
-                "gateway_worker_ends_total": {(how,): number for how, number in self.ends.items()},
+                "gateway_worker_ends_total": {(how,): self.ends[how] for how in ENDS},
             }
         )
 

@@ -8,12 +8,15 @@ from asyncio.subprocess import Process
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from time import monotonic
-from typing import Self
+from typing import Final, Self
 
 from gateway.telemetry.merging import Numbers, from_json
 from gateway.workers.bequest import shelf_arguments, socket_arguments
 from gateway.workers.channel import Channel, Message
 from gateway.workers.plan import Plan, interpreter
+
+ENDS: Final = ("drained", "failed", "killed", "frozen")
+"""How one may end: the label values of `how`."""
 
 _LAST_NEWS = 1.0
 """Seconds to read what a process said before it ended."""
@@ -126,7 +129,7 @@ class WorkerProcess:
             del self._asked[question]
 
     def how_it_ended(self) -> str:
-        """Return a value of the label `how`."""
+        """Return one of ENDS."""
         if self.is_frozen:
             return "frozen"
         if self.status is not None and self.status < 0:

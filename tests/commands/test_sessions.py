@@ -74,6 +74,19 @@ async def test_sessions_of_a_running_gateway_are_listed_and_ended(
         assert (await gateway("end", "--config", file, "--session", "no-such-session"))[:2] == (1, "0 ended\n")
 
 
+def test_what_is_ended_is_in_the_audit_log(tmp_path: Path, capsys: Capture) -> None:
+    write_files(tmp_path)
+    file = write_config(tmp_path, log={"audit": "audit.log"})
+    assert main(["sessions", "end", "--config", str(file), "--subject", "alice"]) == 1
+    line = json.loads((tmp_path / "audit.log").read_text())
+    assert (line["event"], line["subject"], line["ended"]) == ("admin_change", "alice", 0)
+    assert line["actor"].startswith("command line:")
+    file = write_config(tmp_path, log={"audit": "nowhere/audit.log"})
+    assert main(["sessions", "end", "--config", str(file), "--subject", "alice"]) == 1
+    err = capsys.readouterr().err
+    assert "not in the audit log: cannot write to nowhere/audit.log: No such file or directory" in err
+
+
 @pytest.mark.parametrize(
     "words",
     [

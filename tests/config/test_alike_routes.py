@@ -34,7 +34,11 @@ def test_routes_that_do_the_same_share_what_it_takes(tmp_path: Any) -> None:
 
 
 def test_a_requirement_of_true_is_not_that_of_one(tmp_path: Any) -> None:
-    wanted = [{"claim": "level", "equals": 1}], [{"claim": "level", "equals": True}], [{"claim": "level", "equals": 1.5}]
+    wanted = (
+        [{"claim": "level", "equals": 1}],
+        [{"claim": "level", "equals": True}],
+        [{"claim": "level", "equals": 1.5}],
+    )
     found = routes(tmp_path, *(route(f"r{number}", require=each) for number, each in enumerate(wanted)))
     values = [each.policies[0].equals for each in found]  # type: ignore[attr-defined]
     assert [(type(value), value) for value in values] == [(int, 1), (bool, True), (float, 1.5)]

@@ -9,7 +9,7 @@ from gateway.engine.ending import REMEMBERED
 from gateway.model import errors
 from gateway.model.errors import StoreUnavailable, Unconfirmed
 from gateway.model.revocation import FOREVER, Level, Revocation, mark, session_mark
-from gateway.model.session import CutOff, EndReason, Issued, SessionOver
+from gateway.model.session import CutOff, EndReason, Issued, SessionOver, TokenRevoked
 from tests.engine.session_examples import T0
 from tests.engine.session_house import Gateway, House, house
 from tests.minting import ISSUER
@@ -333,6 +333,7 @@ async def test_a_single_access_token_is_made_void(home: House) -> None:
     name = mark(Level.TOKEN, ISSUER, claims["jti"])
     assert here.view.before(name) == there.view.before(name) == FOREVER
     assert not await is_refused(there, issued)
+    assert here.events[-1] == TokenRevoked(claims["jti"], claims["sub"], "web")
 
 
 async def test_a_single_access_token_is_void_here_when_the_store_is_away(gateway: Gateway) -> None:

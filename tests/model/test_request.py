@@ -29,6 +29,13 @@ def test_a_header_that_may_come_once_may_not_come_twice_even_if_it_says_the_same
     assert asked.all(b"host") == [b"api.example"]
 
 
+def test_a_header_that_is_forgotten_was_never_there() -> None:
+    asked = request("X-Name: a", "x-name: b", "X-Other: c")
+    for name in (b"x-name", b"x-other", b"x-absent"):
+        asked.forget(name)
+        assert (asked.has(name), asked.one(name), asked.all(name)) == (False, None, [])
+
+
 def test_lists_may_be_spread_over_several_lines() -> None:
     asked = request("Connection: close,, x-a ", "X-Other: b", "connection: \tx-b\t,")
     assert asked.listed(b"connection") == [b"close", b"x-a", b"x-b"]

@@ -30,6 +30,7 @@ ALLOWED = AccessEntry(
     protocol="http/1.1",
     user_agent="curl/8.5",
     error=None,
+    trace_id="0af7651916cd43dd8448eb211c80319c",
 )
 REFUSED = AccessEntry(
     time=1_767_182_401.0,
@@ -78,12 +79,20 @@ def test_a_json_line_has_every_field_in_order() -> None:
 
 
 def test_what_is_not_known_is_null() -> None:
-    assert json.loads(logged("json", REFUSED)) == REFUSED._asdict() | {"time": "2025-12-31T12:00:01.000Z"}
+    expected = REFUSED._asdict() | {"time": "2025-12-31T12:00:01.000Z"}
+    del expected["trace_id"]  # not there without traces
+    assert json.loads(logged("json", REFUSED)) == expected
+
+
+def test_a_text_line_has_the_trace_where_there_is_one() -> None:
+    assert logged("text", ALLOWED).endswith("error=- trace_id=0af7651916cd43dd8448eb211c80319c\n")
 
 
 def test_a_null_is_never_mistaken_for_a_subject_of_that_name() -> None:
     filled: dict[str, Any] = {
-        name: "null" for name, value in REFUSED._asdict().items() if value is None and not name.endswith("_ms")
+        name: "null"
+        for name, value in REFUSED._asdict().items()
+        if value is None and not name.endswith(("_ms", "trace_id"))
     }
     line = json.loads(logged("json", REFUSED._replace(**filled)))
     assert {name: line[name] for name in filled} == filled

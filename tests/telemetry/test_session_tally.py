@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.model.session import THEFT, CutOff, EndReason, Exchanged, Opened, SessionOver
+from gateway.model.session import THEFT, CutOff, EndReason, Exchanged, Opened, SessionOver, TokenRevoked
 from gateway.telemetry.log import Log
 from gateway.telemetry.log_settings import LogSettings
 from gateway.telemetry.session_tally import SessionTally
@@ -104,6 +104,11 @@ def test_a_cut_off_is_a_warning_that_says_what_is_void(tally: SessionTally, stre
             "name": "web",
         }
     ]
+
+
+def test_a_client_that_makes_its_own_token_void_is_no_event(tally: SessionTally, stream: io.StringIO) -> None:
+    tally.record(TokenRevoked("c0ffee", "alice", "web"))
+    assert told(stream) == []
 
 
 def test_logins_and_answers_are_counted_by_result(tally: SessionTally) -> None:

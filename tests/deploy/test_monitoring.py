@@ -1,0 +1,379 @@
+"""What a real Prometheus sees of real gateways in trouble: every query of rules and dashboard finds something.
+
+Two gateways: `whole` has two workers, sessions in Redis, and clients that do all sorts of things; `lonely` has neither
+its store nor its issuer, a certificate that ends tomorrow, and a limit that is too low. Then Redis dies, too.
+"""
+
+import json
+import os
+import re
+import signal
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+
+from tests.clients.processes import ADMIN_TOKEN, PASSWORD, PATIENCE, Fleet, GatewayProcess, fleet, opened, run, sessions
+from tests.clients.workers import workers_of
+from tests.deploy.monitoring import alerts, dashboard_queries, dashboard_variables, rules
+from tests.deploy.prometheus import Prometheus, prometheus_running
+from tests.minting import access_claims, jwks, make_key
+from tests.ports import free_port
+from tests.state.redis_servers import RedisServer, server_of
+from tests.trips.certificates import make_authority
+
+KEY = make_key("EdDSA", "k1")
+ISSUER = "https://issuer.example"
+MANY = 400
+"""More than one a second over five minutes, which is what some alerts begin with."""
+SOME = 40
+"""More than one in ten seconds."""
+MOMENT = 0.04
+"""How long `/narrow` takes."""
+WINDOW = 0.3
+"""For tokens that were exchanged already."""
+
+SILENT = {
+    "GatewayAbsent": "there are gateways",
+    "GatewayBug": "there is no bug to call",
+    "GatewayLogsLost": "the logs are taken",
+    "GatewayTracesLost": "there are no traces",
+    "GatewayKeysOld": "takes six hours",
+}
+"""Alerts that this scenario does not lead to, and why. That each of them can fire, test_monitoring_rules.py shows."""
+
+
+class _Behind(BaseHTTPRequestHandler):
+    """The upstream, the issuer of keys and the backend of logins."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        if self.path.startswith("/narrow"):
+            time.sleep(MOMENT)
+        body = jwks(KEY) if self.path == "/jwks" else b"{}"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        """No password is right."""
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(401)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Say nothing."""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A worker was killed."""
+
+
+@contextmanager
+def behind() -> Iterator[str]:
+    with _Server(("127.0.0.1", 0), _Behind) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def ask(url: str, requests: Sequence[bytes], *, at_once: bool = False) -> list[int]:
+    """Send requests one after the other on one connection, or each on its own at the same time; return the statuses."""
+    groups = [[each] for each in requests] if at_once else [requests]
+    with ExitStack() as stack:
+        wires = []
+        for group in groups:
+            wire = stack.enter_context(socket.create_connection(_address(url), PATIENCE))
+            wire.sendall(group[0])
+            wires.append((wire, group))
+        return [status for wire, group in wires for status in _statuses(wire, group)]
+
+
+def _statuses(wire: socket.socket, requests: Sequence[bytes]) -> Iterator[int]:
+    with wire.makefile("rb") as reader:
+        for number, request in enumerate(requests):
+            if number:
+                wire.sendall(request)
+            yield int(reader.readline().split()[1])
+            headers = dict(line.split(b":", 1) for line in iter(reader.readline, b"\r\n"))
+            lengths = [int(value) for name, value in headers.items() if name.lower() == b"content-length"]
+            reader.read(*lengths)
+
+
+def get(path: str, token: str = "") -> bytes:
+    credentials = f"Authorization: Bearer {token}\r\n" if token else ""
+    return f"GET {path} HTTP/1.1\r\nHost: api.example\r\n{credentials}\r\n".encode()
+
+
+def post(path: str, **fields: str) -> bytes:
+    body = urlencode(fields)
+    kind = "application/x-www-form-urlencoded"
+    head = f"POST {path} HTTP/1.1\r\nHost: api.example\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}"
+    return f"{head}\r\n\r\n{body}".encode()
+
+
+def exchange(refresh_token: str) -> bytes:
+    return post("/oauth/token", grant_type="refresh_token", client_id="web", refresh_token=refresh_token)
+
+
+def log_in(password: str) -> bytes:
+    return post("/auth/login", username="alice", password=password, client_id="web")
+
+
+@dataclass
+class Scene:
+    ships: Fleet
+    redis: RedisServer
+    prometheus: Prometheus
+    whole: GatewayProcess
+    lonely: GatewayProcess
+
+    def play(self) -> None:
+        self.prometheus.has_scraped(self.whole.ops_url, self.lonely.ops_url)
+        for many, some in ((2, 2), (MANY, SOME)):  # what is counted from 1 on has to grow before it has a rate
+            self._refuse(many)
+            self._let_pass(some)
+            self._fail(some)
+            self._use_sessions(some)
+            self.prometheus.has_scraped(self.whole.ops_url, self.lonely.ops_url)
+        self._reload()
+        self._lose_the_store(SOME)
+
+    def _refuse(self, many: int) -> None:
+        assert set(ask(self.whole.url, [get("/api/x")] * many)) == {401}
+        assert set(ask(self.whole.url, [get("/limited")] * many)) <= {200, 429}
+        assert set(ask(self.whole.url, [log_in("wrong")] * many)) <= {401, 429}
+
+    def _let_pass(self, some: int) -> None:
+        token = KEY.sign(access_claims(time.time(), iss=ISSUER))
+        assert set(ask(self.whole.url, [get("/api/x", token)] * some)) == {200}
+        assert set(ask(self.whole.url, [get("/narrow")] * some, at_once=True)) == {200}  # one after the other
+
+    def _fail(self, some: int) -> None:
+        assert set(ask(self.whole.url, [get("/dead"), get("/ill")] * some)) <= {502, 503}
+        assert set(ask(self.whole.url, [get("/counted")])) == {200}
+        assert 503 in ask(self.lonely.url, [get("/narrow")] * max(some, 20), at_once=True)
+        assert set(ask(self.lonely.url, [log_in(PASSWORD)] * some)) == {503}
+        unknown = make_key("EdDSA", "k2").sign(access_claims(time.time(), iss=ISSUER))
+        assert set(ask(self.lonely.url, [get("/api/x", unknown)] * some)) == {503}
+
+    def _use_sessions(self, some: int) -> None:
+        url = self.whole.url
+        assert set(ask(url, [exchange("junk")] * some)) <= {400, 429}
+        pairs = [opened(url) for _ in range(some // 2)]
+        old = [exchange(pair["refresh_token"]) for pair in pairs]
+        assert ask(url, [each for each in old for _ in (1, 2)])[::2] == [200] * len(old)  # each as if by two tabs
+        time.sleep(2 * WINDOW)
+        assert set(ask(url, old, at_once=True)) == {400}  # both workers have something to alarm of
+
+    def _reload(self) -> None:
+        """Put a good configuration in force, then write a bad one, and kill a worker, which nobody can replace then."""
+        file = self.ships.directory / f"{self.whole.name}.yaml"
+        before = json.loads(file.read_text())
+        file.write_text(json.dumps({**before, "realm": "another"}))
+        self.whole.wait_until(lambda: self.whole.metric("gateway_config_reloads_total", result="ok") >= 2, "reloaded")
+        self.prometheus.has_scraped(self.whole.ops_url)
+        file.write_text(json.dumps({**before, "realm": 7}))
+        self.whole.wait_until(lambda: self.whole.events("config_rejected"), "refusing")
+        os.kill(workers_of(self.whole)[1], signal.SIGKILL)
+        assert 503 in ask(self.whole.url, [get("/dead")] * 5)  # the circuit of the other one
+
+    def _lose_the_store(self, some: int) -> None:
+        pair = opened(self.whole.url)
+        self.redis.run("FLUSHALL")
+        self.whole.wait_until(lambda: self.whole.metric("gateway_revocation_resyncs_total", cause="epoch"), "told")
+        self.redis.pause()
+        slow = [exchange(pair["refresh_token"])] * 4
+        with ExitStack() as stack:
+            wires = [stack.enter_context(socket.create_connection(_address(self.whole.url))) for _ in slow]
+            for wire, request in zip(wires, slow, strict=True):
+                wire.sendall(request)
+            time.sleep(0.5)
+            self.redis.resume()
+            for wire in wires:
+                wire.recv(65536)
+        self.redis.kill()
+        assert set(ask(self.whole.url, [exchange(pair["refresh_token"])] * some)) == {503}
+        self.whole.wait_until(self._count_alone, "counting alone")
+
+    def _count_alone(self) -> bool:
+        assert ask(self.whole.url, [get("/counted")]) == [200]
+        return self.whole.metric("gateway_rate_limit_exchanges_total", result="failed") >= 3
+
+
+def _address(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    assert parts.hostname is not None
+    assert parts.port is not None
+    return parts.hostname, parts.port
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    directory = tmp_path_factory.mktemp("monitoring")
+    house = directory / "house"
+    house.mkdir()
+    run(house, "keys", "create", "keys.json")
+    (house / "admin-token").write_text(ADMIN_TOKEN)
+    (house / "alarm.secret").write_text("0123456789abcdef" * 4)
+    with (
+        server_of(directory / "redis") as redis,
+        behind() as upstream,
+        fleet(
+            directory / "ships", house, {"url": f"redis://127.0.0.1:{redis.port}", "timeout": "2s"}, upstream
+        ) as ships,
+    ):
+        ports = free_port(), free_port()
+        dead = f"http://127.0.0.1:{free_port()}"
+        certificate, key = make_authority(directory).issue("localhost")
+        tls = {"certificate": str(certificate), "key": str(key)}
+        listen = [{"address": f"127.0.0.1:{ports[0]}"}, {"address": f"127.0.0.1:{ports[1]}", "tls": tls}]
+        lonely = ships.launch(ports[0], listen=listen, **_lonely(upstream, dead))
+        whole = ships.launch(**_whole(upstream, dead)).until_ready()
+        lonely.wait_until(lambda: lonely.events("listening"), "listening")
+        jobs = {"gateway": [whole.ops_url, dead], "edge": [lonely.ops_url]}
+        with prometheus_running(directory / "prometheus", jobs) as prometheus:
+            scene = Scene(ships, redis, prometheus, whole, lonely)
+            scene.play()
+            yield scene
+
+
+def _whole(upstream: str, dead: str) -> dict[str, Any]:
+    routes = [
+        {"id": "api", "match": {"path": "/api/**"}, "upstream": "app", "authenticators": ["own", "main"]},
+        {"id": "narrow", "match": {"path": "/narrow"}, "upstream": "narrow", "access": "public"},
+        {"id": "dead", "match": {"path": "/dead"}, "upstream": "dead", "access": "public"},
+        {
+            "id": "limited",
+            "match": {"path": "/limited"},
+            "upstream": "app",
+            "access": "public",
+            "rate_limits": [{"by": "client_address", "requests": 1, "per": "1h"}],
+        },
+        {
+            "id": "counted",
+            "match": {"path": "/counted"},
+            "upstream": "app",
+            "access": "public",
+            "rate_limits": [{"by": "client_address", "requests": 100000, "per": "1h", "shared": True}],
+        },
+        {"id": "ill", "match": {"path": "/ill"}, "upstream": "ill", "access": "public"},
+    ]
+    window = f"{WINDOW * 1000:.0f}ms"
+    return {
+        "workers": 2,
+        "inject": [{"header": "X-User", "claim": "sub"}, {"header": "X-Issuer", "claim": "iss"}],
+        "insecure": ["http_issuer", "http_alarm"],
+        "sessions": {
+            **sessions("https://gw.example"),
+            "exchange": {"concurrency_window": window, "recovery_window": window},
+            "login": {"backend": {"url": f"{upstream}/login", "subject": "id"}},
+            "junk_per_minute": 1000,
+            "alarm": {"url": f"{dead}/alarm", "secret_file": "alarm.secret"},
+        },
+        "authenticators": {
+            "own": {"type": "issued"},
+            "main": {
+                "type": "jwt",
+                "issuer": ISSUER,
+                "audiences": ["https://api.example"],
+                "jwks_uri": f"{upstream}/jwks",
+            },
+        },
+        "upstreams": {
+            "app": {"targets": [upstream]},
+            "narrow": {"targets": [upstream], "connections": 1},
+            "dead": {"targets": [dead], "breaker": {"requests": 2, "open": "10m"}},
+            "ill": {
+                "targets": [dead, dead.replace("127.0.0.1", "127.0.0.2")],
+                "health": {"path": "/health", "interval": "1s", "failures": 1},
+            },
+        },
+        "routes": routes,
+    }
+
+
+def _lonely(upstream: str, dead: str) -> dict[str, Any]:
+    backend = {"url": f"{dead}/login", "subject": "id"}
+    return {
+        "insecure": ["http_issuer"],
+        "state": {"url": dead.replace("http:", "redis:")},
+        "limits": {"requests": 8},
+        "revocation": {"when_stale": "open"},
+        "sessions": {**sessions("https://gw.example"), "login": {"backend": backend}},
+        "authenticators": {
+            "main": {
+                "type": "jwt",
+                "issuer": ISSUER,
+                "audiences": ["https://api.example"],
+                "jwks_uri": f"{dead}/jwks",
+                "cooldown": "1s",
+            },
+        },
+        "upstreams": {"app": {"targets": [upstream]}},
+        "routes": [
+            {"id": "api", "match": {"path": "/api/**"}, "upstream": "app"},
+            {"id": "narrow", "match": {"path": "/narrow"}, "upstream": "app", "access": "public"},
+        ],
+    }
+
+
+def test_every_query_of_the_rules_finds_something_when_it_should(scene: Scene) -> None:
+    queries = {rule.get("alert") or rule["record"]: rule["expr"] for rule in rules() if rule.get("alert") not in SILENT}
+    assert _without_answer(scene.prometheus, queries) == {}
+
+
+def test_every_query_of_the_dashboard_finds_something(scene: Scene) -> None:
+    assert _without_answer(scene.prometheus, dict(dashboard_queries())) == {}
+
+
+def test_every_series_that_a_silent_alert_watches_is_there(scene: Scene) -> None:
+    selectors = re.findall(r"\bgateway_\w+", " ".join(alerts()[name]["expr"] for name in SILENT))
+    assert _without_answer(scene.prometheus, {each: each for each in selectors}) == {}
+
+
+def test_the_variables_of_the_dashboard_have_values(scene: Scene) -> None:
+    for name, query, label in dashboard_variables():
+        assert {each.get(label) for each in scene.prometheus.series(query)} - {None}, name
+
+
+def test_what_alerts_say_can_be_said(scene: Scene) -> None:
+    """Prometheus has filled in the templates of all that are pending or fire."""
+    said: dict[str, list[str]] = {}
+    end = time.monotonic() + PATIENCE
+    while said.keys() != alerts().keys() - SILENT:  # some come and go
+        assert time.monotonic() < end, alerts().keys() - SILENT - said.keys()
+        for alert in scene.prometheus.get("alerts")["alerts"]:
+            said[alert["labels"]["alertname"]] = list(alert["annotations"].values())
+        time.sleep(0.2)
+    assert [
+        text for texts in said.values() for text in texts if re.search(r"error expanding|<no value>|%!", text)
+    ] == []
+
+
+def _without_answer(prometheus: Prometheus, queries: dict[str, str]) -> dict[str, str]:
+    """Return the queries that find nothing, after a while."""
+    end = time.monotonic() + PATIENCE
+    left = dict(queries)
+    while left and time.monotonic() < end:
+        left = {name: query for name, query in left.items() if not prometheus.series(query)}
+        time.sleep(0.5 if left else 0)
+    return left
