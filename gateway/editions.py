@@ -147,7 +147,7 @@ class Editions:
         edition.resources.files.forget()
         jwks_path = "/" if config.identity is None else config.identity.jwks_path
         limits = config.limits  # what the proxy lets pass arrives, and the few headers that it adds
-        app = endpoints_application(snapshot.identity_key, jwks_path, endpoints)
+        app = endpoints_application(snapshot.identity_jwks, jwks_path, endpoints)
         edition.runner = await serve(
             app,
             _socket_of(snapshot),

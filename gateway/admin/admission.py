@@ -27,7 +27,7 @@ _ROUNDS = 3
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """`token_digest` is the SHA-256 of the admin token, None without one.
+    """`token_digests` are the SHA-256 of the admin tokens: more than one while they are replaced.
 
     Callers with a token of an issuer are refused while the view is older than `max_staleness` seconds: theirs may be
     revoked. The admin token works then all the same.
@@ -36,7 +36,7 @@ class Admission:
     clock: Clock
     view: RevocationView
     max_staleness: float
-    token_digest: bytes | None = field(default=None, repr=False)
+    token_digests: tuple[bytes, ...] = field(default=(), repr=False)
     authenticators: tuple[Authenticator, ...] = ()
     policies: Collection[Policy] = ()
 
@@ -45,7 +45,8 @@ class Admission:
         token = AuthorizationHeader().find(request)
         if token is None:
             raise MissingCredentials("no token in Authorization")
-        if self.token_digest is not None and hmac.compare_digest(sha256(token.encode()).digest(), self.token_digest):
+        digest = sha256(token.encode()).digest()
+        if any(hmac.compare_digest(digest, each) for each in self.token_digests):
             return "admin token"
         principal = await self._principal(token)
         if self.view.is_revoked(principal):

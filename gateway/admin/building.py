@@ -16,7 +16,7 @@ def admin_parts(snapshot: Snapshot, state: State | None, clock: Clock) -> AdminP
         clock,
         state.view,
         snapshot.config.revocation.max_staleness,
-        snapshot.admin_token,
+        snapshot.admin_tokens,
         tuple(snapshot.authenticators[name] for name in admin.authenticators or ()),
         admin.require,
     )

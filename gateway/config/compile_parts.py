@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 from gateway.config.compile_listeners import ServerTls, listener_tls
-from gateway.config.compile_sessions import SessionParts, build_session_parts, own_tokens, token_digest
+from gateway.config.compile_sessions import SessionParts, build_session_parts, own_tokens, token_digests
 from gateway.config.compile_upstreams import UpstreamSpec, upstream_spec
 from gateway.config.mistakes import SettingPath
 from gateway.config.reuse import Built, Closeable, Workshop
@@ -20,7 +21,7 @@ from gateway.mechanisms.fetch import control_tls
 from gateway.model.upstream import Address
 from gateway.telemetry.trace_settings import MISSING, Headers, TraceSettings, is_possible, read_headers
 from gateway.tokens.own_keys import OwnKeys
-from gateway.tokens.signing import SigningKey, UnusableKey, signing_key
+from gateway.tokens.signing import SigningKey, UnusableKey, public_jwk, signing_key
 
 
 @dataclass(slots=True)
@@ -46,7 +47,8 @@ class Parts:
 
     workshop: Workshop
     identity_key: SigningKey | None = None
-    admin_token: bytes | None = None
+    identity_jwks: tuple[Mapping[str, Any], ...] = ()
+    admin_tokens: tuple[bytes, ...] = ()
     trace_headers: Headers = ()
     authenticators: dict[str, JwtAuthenticator] = field(default_factory=dict)
     upstreams: dict[str, UpstreamSpec] = field(default_factory=dict)
@@ -88,9 +90,13 @@ def _build_secrets(config: Config, parts: Parts, mistakes: Collected) -> None:
     if config.identity is not None:
         with mistakes.at("identity", "key_file"):
             parts.identity_key = signing_key(resources.read(config.identity.key_file))
+            parts.identity_jwks = (parts.identity_key.jwk,)
+        for index, file in enumerate(config.identity.other_keys):
+            with mistakes.at("identity", "other_keys", index):
+                parts.identity_jwks += (public_jwk(resources.read(file)),)
     if config.admin is not None and config.admin.token_file is not None:
         with mistakes.at("admin", "token_file"):
-            parts.admin_token = token_digest(resources.read(config.admin.token_file))
+            parts.admin_tokens = token_digests(resources.read(config.admin.token_file))
     if config.traces is not None:
         _build_traces(config.traces, parts, mistakes)
 

@@ -131,12 +131,12 @@ def own_cookies(config: Config) -> list[Credentials]:
     return [Credentials(cookies=frozenset({cookies.access.encode(), cookies.refresh.encode()}))]
 
 
-def token_digest(content: bytes) -> bytes:
-    """Return the SHA-256 of the token in a file, without white space around it. Raises ValueError for a weak one."""
-    token = content.strip()
-    if len(token) < 32 or not token.isascii() or len(token.split()) != 1:
-        raise ValueError("does not hold a token: one word of at least 32 ASCII characters")
-    return sha256(token).digest()
+def token_digests(content: bytes) -> tuple[bytes, ...]:
+    """Return the SHA-256 of each token in a file. Raises ValueError for a weak one, and if there is none."""
+    tokens = [line.strip() for line in content.splitlines() if line.strip()]
+    if not tokens or any(len(token) < 32 or not token.isascii() or len(token.split()) != 1 for token in tokens):
+        raise ValueError("does not hold a token: one word of at least 32 ASCII characters; or several, one a line")
+    return tuple(sha256(token).digest() for token in tokens)
 
 
 def _own_route(name: str, path: str, cors: CorsPolicy | None, limits: Sequence[RateLimitSettings] = ()) -> Route:

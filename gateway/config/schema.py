@@ -100,7 +100,7 @@ class Admin(Settings):
     address: ListenAddress = Address("127.0.0.1", 9091)
     """`127.0.0.1:9091` or `unix:/run/gateway-admin.sock`."""
     token_file: FilePath | None = None
-    """A file with a secret token of at least 32 characters, for `Authorization: Bearer`."""
+    """A file with a secret token of at least 32 characters, for `Authorization: Bearer`; or several, one a line."""
     authenticators: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
     """Who may vouch for an administrator; then `require` says what makes one."""
     require: tuple[PolicySettings, ...] = ()
@@ -306,6 +306,9 @@ class Identity(Settings):
     """The `iss` of identity tokens."""
     key_file: FilePath
     """A private key in PEM: Ed25519, P-256, P-384, P-521, or RSA of at least 2048 bits."""
+    other_keys: tuple[FilePath, ...] = ()
+    """Keys in PEM, private or public, that are published beside it and sign nothing: the next one before it signs, and
+    the one before until what it has signed is forgotten."""
     jwks_path: Annotated[str, Field(pattern=r"^/[A-Za-z0-9._~/-]+$")] = "/.well-known/gateway-identity-jwks.json"
     """Where the public key is served, on every listener."""
 

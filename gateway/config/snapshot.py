@@ -1,7 +1,7 @@
 """What a configuration becomes: everything a request needs, made once."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from gateway.config.compile_listeners import ServerTls
 from gateway.config.compile_sessions import SessionParts
@@ -22,7 +22,6 @@ from gateway.mechanisms.files import Digests
 from gateway.model.faces import Challenge
 from gateway.model.upstream import Address
 from gateway.telemetry.trace_settings import Headers
-from gateway.tokens.signing import SigningKey
 
 
 class Snapshot:
@@ -42,11 +41,11 @@ class Snapshot:
         authenticators: Mapping[str, JwtAuthenticator],
         upstreams: Mapping[str, UpstreamSpec],
         listener_tls: Mapping[Address, ServerTls],
-        identity_key: SigningKey | None,
+        identity_jwks: tuple[Mapping[str, Any], ...],
         own: OwnTokens | None,
         sessions: SessionService | None,
         session_parts: SessionParts | None,
-        admin_token: bytes | None,
+        admin_tokens: tuple[bytes, ...],
         trace_headers: Headers,
         built: Mapping[SettingPath, Built],
         files: Digests,
@@ -62,12 +61,12 @@ class Snapshot:
         self.authenticators: Final = authenticators
         self.upstreams: Final = upstreams
         self.listener_tls: Final = listener_tls
-        self.identity_key: Final = identity_key
+        self.identity_jwks: Final = identity_jwks
         self.own: Final = own
         self.sessions: Final = sessions
         self.session_parts: Final = session_parts
         """What the endpoints for sessions and the alarms are made of."""
-        self.admin_token: Final = admin_token
+        self.admin_tokens: Final = admin_tokens
         """SHA-256 of the token for the admin API."""
         self.trace_headers: Final = trace_headers
         """For the receiver of traces. They may be secret."""

@@ -1,6 +1,7 @@
 """The gateway's own public routes, as an aiohttp application. The proxy reaches it in process, like any upstream."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -19,7 +20,6 @@ from gateway.endpoints.revoke import revoke
 from gateway.endpoints.token import token
 from gateway.model.errors import InternalError, MalformedGrantRequest, MethodNotAllowed, NoRoute, Refusal
 from gateway.model.faces import Challenge
-from gateway.tokens.signing import SigningKey
 
 Endpoint = Callable[[Endpoints, web.Request], Awaitable[web.Response]]
 
@@ -43,9 +43,9 @@ HANDLERS = web.AppKey("handlers", dict[str, Handler])
 
 
 def endpoints_application(
-    identity_key: SigningKey | None, jwks_path: str, endpoints: Endpoints | None = None
+    identity_jwks: tuple[Mapping[str, Any], ...], jwks_path: str, endpoints: Endpoints | None = None
 ) -> web.Application:
-    """Return the application. Without an identity key and endpoints for sessions it has no routes.
+    """Return the application. Without identity keys and endpoints for sessions it has no routes.
 
     Nothing of aiohttp's runs between the connection and a handler: neither middlewares nor signals. So who serves the
     application may as well call its HANDLERS.
@@ -53,8 +53,8 @@ def endpoints_application(
     app = web.Application(client_max_size=MAX_BYTES)
     elsewhere = _Elsewhere(endpoints)
     handlers: dict[str, Handler] = {}
-    if identity_key is not None:
-        document = {"keys": [dict(identity_key.jwk)]}
+    if identity_jwks:
+        document = {"keys": [dict(jwk) for jwk in identity_jwks]}
 
         async def show_identity_jwks(_: web.Request) -> web.Response:
             return public_document(document)

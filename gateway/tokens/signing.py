@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 from jwt.exceptions import InvalidKeyError
 
 from gateway.tokens import base64url
@@ -16,9 +15,11 @@ from gateway.tokens.keys import ALGORITHMS, SECRET_BYTES
 from gateway.tokens.thumbprint import thumbprint
 
 PrivateKey: TypeAlias = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+PublicKey: TypeAlias = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
 _CURVE_ALGORITHMS = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 _RSA_BITS = 2048
+_UNKNOWN_KIND = "is not an Ed25519, P-256, P-384, P-521 or RSA (2048 bits or more) key"
 _JWK_KINDS = {"EdDSA": ("OKP", "Ed25519"), "ES256": ("EC", "P-256"), "RS256": ("RSA", None), "HS256": ("oct", None)}
 """Algorithm of a private JWK → its `kty` and `crv`."""
 
@@ -67,13 +68,35 @@ def signing_key(pem: bytes) -> SigningKey:
         private_key = load_pem_private_key(pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise UnusableKey("is not an unencrypted PEM private key") from error
-    if isinstance(private_key, ed25519.Ed25519PrivateKey):
-        return _with_public_half(private_key, "EdDSA")
-    if isinstance(private_key, ec.EllipticCurvePrivateKey) and private_key.curve.name in _CURVE_ALGORITHMS:
-        return _with_public_half(private_key, _CURVE_ALGORITHMS[private_key.curve.name])
-    if isinstance(private_key, rsa.RSAPrivateKey) and private_key.key_size >= _RSA_BITS:
-        return _with_public_half(private_key, "RS256")
-    raise UnusableKey("is not an Ed25519, P-256, P-384, P-521 or RSA (2048 bits or more) key")
+    if isinstance(private_key, PrivateKey):
+        return _with_public_half(private_key, _algorithm_of(private_key.public_key()))
+    raise UnusableKey(_UNKNOWN_KIND)
+
+
+def public_jwk(pem: bytes) -> Mapping[str, Any]:
+    """Return what is published of the key in a PEM file, private or public, of the kinds that `signing_key` takes.
+
+    Raises UnusableKey.
+    """
+    if b"PRIVATE KEY-----" in pem:
+        return signing_key(pem).jwk
+    try:
+        key = load_pem_public_key(pem)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise UnusableKey("is not a PEM key, private and unencrypted, or public") from error
+    if isinstance(key, PublicKey):
+        return _published(key, _algorithm_of(key))
+    raise UnusableKey(_UNKNOWN_KIND)
+
+
+def _algorithm_of(key: PublicKey) -> str:
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        return "EdDSA"
+    if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _CURVE_ALGORITHMS:
+        return _CURVE_ALGORITHMS[key.curve.name]
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size >= _RSA_BITS:
+        return "RS256"
+    raise UnusableKey(_UNKNOWN_KIND)
 
 
 def signing_key_from_jwk(jwk: Mapping[str, Any]) -> SigningKey:
@@ -123,9 +146,12 @@ def _private_jwk(jwk: Mapping[str, Any], algorithm: str) -> PrivateKey:
 
 
 def _with_public_half(private_key: PrivateKey, algorithm: str) -> SigningKey:
-    public: dict[str, Any] = jwt.algorithms.get_default_algorithms()[algorithm].to_jwk(
-        private_key.public_key(), as_dict=True
-    )
+    jwk = _published(private_key.public_key(), algorithm)
+    return SigningKey(jwk["kid"], algorithm, private_key, jwk)
+
+
+def _published(key: PublicKey, algorithm: str) -> dict[str, Any]:
+    public: dict[str, Any] = ALGORITHMS[algorithm].to_jwk(key, as_dict=True)
     public = {name: value for name, value in public.items() if name != "key_ops"}
     kid = thumbprint(public)
-    return SigningKey(kid, algorithm, private_key, {**public, "kid": kid, "alg": algorithm, "use": "sig"})
+    return {**public, "kid": kid, "alg": algorithm, "use": "sig"}

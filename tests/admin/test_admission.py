@@ -26,6 +26,7 @@ from tests.minting import NOW
 from tests.revoking import News
 
 TOKEN = "an-admin-token-of-more-than-32-characters"
+NEXT_TOKEN = "the-next-admin-token-of-32-characters-or-more"
 CAROL = Principal(
     subject="carol",
     issuer="https://staff.example",
@@ -76,7 +77,8 @@ async def _at_once() -> None:
 
 def admission(*authenticators: Authenticator, news: News | None = None) -> Admission:
     view = (news or News().fresh()).view
-    return Admission(lambda: NOW, view, 30, sha256(TOKEN.encode()).digest(), authenticators)
+    digests = tuple(sha256(token.encode()).digest() for token in (TOKEN, NEXT_TOKEN))
+    return Admission(lambda: NOW, view, 30, digests, authenticators)
 
 
 def request(*values: bytes) -> InboundRequest:
@@ -91,8 +93,12 @@ async def test_the_admin_token_is_enough_whatever_is_known_of_revocations() -> N
     assert await admission(news=News()).actor(request(b"bearer " + TOKEN.encode())) == "admin token"
 
 
+async def test_while_the_admin_token_is_replaced_the_next_one_is_good_too() -> None:
+    assert await admission().actor(request(b"Bearer " + NEXT_TOKEN.encode())) == "admin token"
+
+
 async def test_without_a_digest_no_token_is_the_admin_token() -> None:
-    nobody = replace(admission(), token_digest=None)
+    nobody = replace(admission(), token_digests=())
     with pytest.raises(UnknownIssuer):
         await nobody.actor(request(b"Bearer " + TOKEN.encode()))
 
@@ -148,4 +154,4 @@ async def test_with_old_news_a_token_of_an_issuer_is_not_believed() -> None:
 
 
 def test_the_digest_is_not_shown() -> None:
-    assert "token_digest" not in repr(admission())
+    assert "token_digests" not in repr(admission())

@@ -17,10 +17,12 @@ from typing import Any
 from urllib.parse import quote_plus
 
 import aiohttp
+import jwt
 import pytest
 
 from tests.clients.asking import Tokens, client, exchanged, kid_of, status_of
 from tests.clients.processes import PATIENCE, Fleet, GatewayProcess, fleet, opened, sessions
+from tests.minting import make_key
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "deploy/rotation/rotate-keys.sh"
@@ -177,3 +179,71 @@ async def test_a_clients_secret_is_replaced_with_both_good_for_a_while(ships: Fl
         await until(http, 200, 200)
         replaced(tmp_path / "hashes", hash_of(new).encode())
         await until(http, 401, 200)
+
+
+class CarefulUpstream:
+    """What verifies identity tokens with a key set that it reads now and then, and not because it does not know a key."""
+
+    def __init__(self, gateway: GatewayProcess) -> None:
+        self._gateway = gateway
+        self._keys: dict[str, jwt.PyJWK] = {}
+        self.kids: set[str] = set()
+
+    def check(self, token: str) -> None:
+        kid = jwt.get_unverified_header(token)["kid"]
+        jwt.decode(token, self._keys[kid], algorithms=["EdDSA"], audience="app")
+        self.kids.add(kid)
+
+    async def read_keys(self, http: aiohttp.ClientSession) -> None:
+        self._keys = await self._published(http)
+        self.kids.clear()
+
+    async def _published(self, http: aiohttp.ClientSession) -> dict[str, jwt.PyJWK]:
+        async with http.get(f"{self._gateway.url}/.well-known/gateway-identity-jwks.json") as response:
+            return {jwk["kid"]: jwt.PyJWK(jwk) for jwk in (await response.json())["keys"]}
+
+
+async def test_the_key_of_identity_tokens_is_replaced_and_upstreams_can_verify_each(ships: Fleet) -> None:
+    for name in ("old.pem", "new.pem"):
+        (ships.directory / name).write_bytes(make_key("EdDSA", name).private_pem())
+        (ships.directory / name).chmod(0o600)
+
+    def identity(key: str, *others: str) -> dict[str, Any]:
+        return {"issuer": "https://gw.example", "key_file": key, "other_keys": others}
+
+    inject = [{"identity_token": "X-Identity", "audience": "app", "lifetime": 10}]
+    gateway = await asyncio.to_thread(ships.start, identity=identity("old.pem"), inject=inject)
+    file = gateway.log.with_suffix(".yaml")
+    tokens = await asyncio.to_thread(opened, gateway.url)
+    upstream = CarefulUpstream(gateway)
+    reloads = 0
+
+    async def call(http: aiohttp.ClientSession) -> None:
+        headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+        async with http.get(f"{gateway.url}/api/x", headers=headers) as response:
+            assert response.status == 200
+            upstream.check((await response.json())["x-identity"])
+
+    async def change(http: aiohttp.ClientSession, section: dict[str, Any]) -> None:
+        nonlocal reloads
+        reloads += 1
+        replaced(file, json.dumps({**json.loads(file.read_bytes()), "identity": section}).encode())
+        async with asyncio.timeout(PATIENCE):
+            while len(gateway.events("config_reloaded")) < reloads:
+                await call(http)
+
+    async with client(keeps_connections=True) as http:
+        await upstream.read_keys(http)
+        await call(http)
+        [old] = upstream.kids
+        await change(http, identity("old.pem", "new.pem"))
+        await upstream.read_keys(http)  # the longest that it keeps a key set is over
+        await change(http, identity("new.pem", "old.pem"))
+        async with asyncio.timeout(PATIENCE):
+            while upstream.kids <= {old}:
+                await call(http)
+        await upstream.read_keys(http)
+        await change(http, identity("new.pem"))
+        for _ in range(5):
+            await call(http)
+        assert old not in upstream.kids

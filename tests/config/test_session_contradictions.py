@@ -129,7 +129,7 @@ def test_they_are_told_with_the_other_mistakes(tmp_path: Path) -> None:
     assert [line.split(": ")[0] for line in told] == ["realm", "sessions.login.users.file"]
 
 
-@pytest.mark.parametrize("token", ["", "x" * 31, "x" * 20 + " " + "x" * 20, "ä" * 40])
+@pytest.mark.parametrize("token", ["", "x" * 31, "x" * 20 + " " + "x" * 20, "ä" * 40, "x" * 40 + "\ny"])
 def test_a_weak_admin_token_is_refused(tmp_path: Path, token: str) -> None:
     write_files(tmp_path)
     (tmp_path / "admin-token").write_text(token)

@@ -126,7 +126,7 @@ class Running:
             record=lambda endpoint, result: self.answered.append((endpoint, result)),
             failed=self.failures.append,
         )
-        self.app = endpoints_application(None, "/unused", self.endpoints)
+        self.app = endpoints_application((), "/unused", self.endpoints)
 
     async def open_store(self) -> None:
         await self.store.open()

@@ -47,7 +47,7 @@ async def test_a_bug_refuses_and_is_told(
         raise KeyError("a secret")
 
     monkeypatch.setitem(ENDPOINTS, "token", buggy)
-    running.http = await aiohttp_client(endpoints_application(None, "/x", running.endpoints))
+    running.http = await aiohttp_client(endpoints_application((), "/x", running.endpoints))
     response = await running.post("/oauth/token", {"x": "y"})
     assert (response.status, await error_of(response)) == (500, "server_error")
     assert "secret" not in await response.text()

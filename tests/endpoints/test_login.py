@@ -180,7 +180,7 @@ async def signing_up(start: Start, backend: Backend, aiohttp_client: Any) -> Run
         signup=backend,
         login=running.login,
     )
-    app: web.Application = endpoints_application(None, "/unused", endpoints)
+    app: web.Application = endpoints_application((), "/unused", endpoints)
     running.http = await aiohttp_client(app)
     return running
 

@@ -3,7 +3,7 @@ from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
 from pytest_aiohttp.plugin import AiohttpClient
 
 from gateway.endpoints.app import endpoints_application
-from gateway.tokens.signing import signing_key
+from gateway.tokens.signing import public_jwk, signing_key
 from tests.endpoints.conftest import Start
 from tests.endpoints.running import ISSUER, Running
 from tests.minting import make_key
@@ -118,8 +118,9 @@ async def test_the_identity_key_is_published_with_and_without_sessions(
     aiohttp_client: AiohttpClient, running: Running
 ) -> None:
     key = signing_key(make_key("EdDSA").private_pem())
+    other = public_jwk(make_key("RS256").private_pem())
     for endpoints in (None, running.endpoints):
-        client = await aiohttp_client(endpoints_application(key, "/.well-known/identity.json", endpoints))
+        client = await aiohttp_client(endpoints_application((key.jwk, other), "/.well-known/identity.json", endpoints))
         response = await client.get("/.well-known/identity.json")
-        assert await response.json() == {"keys": [dict(key.jwk)]}
+        assert await response.json() == {"keys": [dict(key.jwk), dict(other)]}
         assert response.headers["Access-Control-Allow-Origin"] == "*"

@@ -100,7 +100,7 @@ async def test_a_confidential_client_authenticates_here_too(running: Running) ->
 
 async def test_a_client_that_goes_away_within_its_body_is_no_bug(running: Running) -> None:
     """Not with the test server: that one cancels handlers."""
-    runner = web.AppRunner(endpoints_application(None, "/unused", running.endpoints))
+    runner = web.AppRunner(endpoints_application((), "/unused", running.endpoints))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     _, writer = await asyncio.open_connection(*runner.addresses[0])

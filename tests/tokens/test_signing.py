@@ -10,9 +10,10 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
 )
 
-from gateway.tokens.signing import UnusableKey, signing_key, signing_key_from_jwk
+from gateway.tokens.signing import UnusableKey, public_jwk, signing_key, signing_key_from_jwk
 from gateway.tokens.thumbprint import thumbprint
 from tests.minting import NOW, make_key
 from tests.own_tokens import private_jwk
@@ -25,6 +26,23 @@ def test_a_key_signs_with_the_one_algorithm_that_fits_it(algorithm: str) -> None
     assert jwt.get_unverified_header(token) == {"alg": algorithm, "typ": "JWT", "kid": key.kid}
     payload = jwt.api_jws.decode(token, jwt.PyJWK(dict(key.jwk)).key, [algorithm])
     assert json.loads(payload) == {"sub": "alice", "exp": NOW}
+
+
+@pytest.mark.parametrize("algorithm", ["EdDSA", "ES256", "ES384", "ES512", "RS256"])
+def test_of_either_half_of_a_key_the_same_is_published(algorithm: str) -> None:
+    private = make_key(algorithm).private_pem()
+    key = signing_key(private)
+    assert not isinstance(key.private_key, bytes)
+    public = key.private_key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    assert public_jwk(private) == public_jwk(public) == key.jwk
+    assert "d" not in public_jwk(private)
+
+
+def test_what_is_no_key_is_not_published() -> None:
+    small = dsa.generate_private_key(1024).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    for pem in (b"", b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", small):
+        with pytest.raises(UnusableKey):
+            public_jwk(pem)
 
 
 @pytest.mark.parametrize("typ", ["at+jwt", "JWT"])

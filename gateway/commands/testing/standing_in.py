@@ -78,7 +78,7 @@ def stand_in(config: Config, directory: Path) -> StandIn:
     if identity is not None:
         file = directory / "identity.pem"
         file.write_bytes(_pem())
-        identity = identity.model_copy(update={"key_file": file})
+        identity = identity.model_copy(update={"key_file": file, "other_keys": ()})
     without_files = {
         "authenticators": authenticators,
         "sessions": sessions,
