@@ -182,7 +182,7 @@ async def test_a_clients_secret_is_replaced_with_both_good_for_a_while(ships: Fl
 
 
 class CarefulUpstream:
-    """What verifies identity tokens with a key set that it reads now and then, and not because it does not know a key."""
+    """What verifies identity tokens with a key set that it reads now and then, not when it meets an unknown key."""
 
     def __init__(self, gateway: GatewayProcess) -> None:
         self._gateway = gateway
