@@ -36,7 +36,7 @@ class Crowd:
     def __init__(self, gateways: list[GatewayProcess]) -> None:
         self._gateways = gateways
         self.tokens: list[Tokens] = [opened(gateways[0].url, sub=f"user-{number}") for number in range(CLIENTS)]
-        self.trips = 0
+        self._trips = [0] * CLIENTS
         self.kids: list[str] = []
         self.failures: list[str] = []
 
@@ -50,11 +50,11 @@ class Crowd:
                 for task in tasks:
                     task.cancel()
 
-    async def another_round(self, trips: int = 3 * CLIENTS) -> None:
-        """Wait until everybody has been round a few times."""
-        wanted = self.trips + trips
+    async def another_round(self) -> None:
+        """Wait until everybody has been at each gateway a few times."""
+        before = self._trips.copy()
         async with asyncio.timeout(PATIENCE):
-            while self.trips < wanted:
+            while min(now - then for now, then in zip(self._trips, before, strict=True)) < 4:
                 assert self.failures == []
                 await asyncio.sleep(0.02)
 
@@ -69,7 +69,7 @@ class Crowd:
             if (status := await status_of(http, gateway, tokens)) != 200:
                 self.failures.append(f"a call with the token before was answered with {status}")
             self.kids.append(kid_of(self.tokens[number]))
-            self.trips += 1
+            self._trips[number] += 1
             turn += 1
             await asyncio.sleep(0.02)
 
@@ -129,28 +129,38 @@ async def test_keys_are_rotated_by_the_script_and_nobody_notices(ships: Fleet) -
         await crowd.another_round()
         assert set(crowd.kids) == {old}  # an hour to go
 
+        for gateway in gateways:
+            await asyncio.to_thread(gateway.wait_until, partial(has_read, gateway, 2), "aware of the next keys")
+
         # The same, with the hour nearly over.
+        before = [len(gateway.events("keys_reloaded")) for gateway in gateways]
         soon = int(time.time()) + 4
         keys = json.loads(file.read_bytes())["keys"]
         near = [{**key, "signs_from": min(key["signs_from"], soon)} for key in keys]
         replaced(file, json.dumps({"keys": near}).encode())
+        for gateway, number in zip(gateways, before, strict=True):
+            await asyncio.to_thread(gateway.wait_until, partial(has_read_on, gateway, number), "aware of the hour")
         async with asyncio.timeout(PATIENCE):
-            while len(set(crowd.kids)) == 1:
-                await crowd.another_round(1)
-        await crowd.another_round(10 * CLIENTS)  # by now, everybody has tokens of the new keys only
-        crowd.kids.clear()
+            while old in crowd.kids or not crowd.kids:
+                crowd.kids.clear()
+                await crowd.another_round()
         said = await asyncio.to_thread(rotate, ships.directory, KEEP="0s")
         assert "removed" in said
         for gateway in gateways:
-            await asyncio.to_thread(gateway.wait_until, partial(has_pruned, gateway), "without old keys")
+            await asyncio.to_thread(gateway.wait_until, partial(has_read, gateway, 1), "without old keys")
         await crowd.another_round()
         [new] = set(crowd.kids)
         assert new != old
         assert crowd.failures == []
 
 
-def has_pruned(gateway: GatewayProcess) -> bool:
-    return any(len(event["kids"]) == len(event["refresh_kids"]) == 1 for event in gateway.events("keys_reloaded"))
+def has_read(gateway: GatewayProcess, number: int) -> bool:
+    """Say whether it has read a file with so many keys of each kind."""
+    return any(len(event["kids"]) == len(event["refresh_kids"]) == number for event in gateway.events("keys_reloaded"))
+
+
+def has_read_on(gateway: GatewayProcess, times: int) -> bool:
+    return len(gateway.events("keys_reloaded")) > times
 
 
 def hash_of(secret: str) -> str:
