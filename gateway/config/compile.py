@@ -64,7 +64,7 @@ def compile_config(
     sessions = None if config.sessions is None else session_service(config.sessions, resources)
     own = own_routes(config, _cors(config.cors, config, None))
     routes = RouteTable(
-        [replace(route, tally=resources.tally(route.id)) for route in _routes(config, parts)],
+        _routes(config, parts),
         [replace(route, tally=resources.tally(route.id)) for route in own],
     )
     forwarding = Forwarding(config.trusted_proxies, config.headers.request_id)
@@ -153,10 +153,10 @@ def _routes(config: Config, parts: Parts) -> Iterator[Route]:
         key = f"{settings.match.methods} {does}"
         if key not in alike:
             alike[key] = _route(settings, config, parts)
-        yield _like(alike[key], settings, config)
+        yield _like(alike[key], settings, config, parts.workshop.resources)
 
 
-def _like(route: Route, settings: RouteSettings, config: Config) -> Route:
+def _like(route: Route, settings: RouteSettings, config: Config, resources: Resources) -> Route:
     """Return a route that does the same with the requests that it takes, but counts them for itself."""
     bare = _bare_route(settings)
     limits = config.rate_limits if settings.rate_limits is None else settings.rate_limits
@@ -168,6 +168,7 @@ def _like(route: Route, settings: RouteSettings, config: Config) -> Route:
         methods=bare.methods,
         address_limits=address_limits(limits, settings.id),
         caller_limits=caller_limits(limits, settings.id) if settings.access != "public" else (),
+        tally=resources.tally(settings.id),
     )
 
 

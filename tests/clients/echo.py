@@ -42,7 +42,7 @@ class _Echo(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-class _EchoServer(ThreadingHTTPServer):
+class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
     request_queue_size = 128
@@ -54,7 +54,14 @@ class _EchoServer(ThreadingHTTPServer):
 @contextmanager
 def echo_running() -> Iterator[str]:
     """Run an upstream that answers with the headers it got; yield its URL."""
-    with _EchoServer(("127.0.0.1", 0), _Echo) as server:
+    with running(_Echo) as url:
+        yield url
+
+
+@contextmanager
+def running(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Run a server in a thread; yield its URL."""
+    with _Server(("127.0.0.1", 0), handler) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:

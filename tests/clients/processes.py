@@ -62,7 +62,7 @@ class GatewayProcess:
 
     def readiness(self) -> int:
         """Return the status of `/readyz`; 0 while nobody answers."""
-        return _status(self.ops_url + "/readyz")
+        return status_at(self.ops_url + "/readyz")
 
     def until_ready(self) -> "GatewayProcess":
         self.wait_until(lambda: self.readiness() == 200, "ready")
@@ -287,7 +287,8 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": root}
 
 
-def _status(url: str) -> int:
+def status_at(url: str) -> int:
+    """Return the status of a URL; 0 while nobody answers."""
     try:
         with urllib.request.urlopen(url, timeout=PATIENCE) as response:
             return int(response.status)

@@ -11,15 +11,15 @@ import signal
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import pytest
 
+from tests.clients.echo import running
 from tests.clients.processes import ADMIN_TOKEN, PASSWORD, PATIENCE, Fleet, GatewayProcess, fleet, opened, run, sessions
 from tests.clients.workers import workers_of
 from tests.deploy.monitoring import alerts, dashboard_queries, dashboard_variables, rules
@@ -73,26 +73,6 @@ class _Behind(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Say nothing."""
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A worker was killed."""
-
-
-@contextmanager
-def behind() -> Iterator[str]:
-    with _Server(("127.0.0.1", 0), _Behind) as server:
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def ask(url: str, requests: Sequence[bytes], *, at_once: bool = False) -> list[int]:
@@ -236,7 +216,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     (house / "alarm.secret").write_text("0123456789abcdef" * 4)
     with (
         server_of(directory / "redis") as redis,
-        behind() as upstream,
+        running(_Behind) as upstream,
         fleet(
             directory / "ships", house, {"url": f"redis://127.0.0.1:{redis.port}", "timeout": "2s"}, upstream
         ) as ships,

@@ -6,15 +6,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
 
 from gateway.commands.check import checked
-from tests.clients.processes import PATIENCE
+from tests.clients.processes import PATIENCE, status_at
 from tests.deploy.tools import DEPLOY, ROOT, tool
 from tests.minting import jwks, make_key
 from tests.ports import free_port
@@ -76,19 +74,8 @@ async def test_the_gateway_serves_at_the_socket_that_it_is_given(tmp_path: Path)
     passed = [f"--setenv={name}" for name in ("PYTHONPATH", "PATH")]
     process = subprocess.Popen([activate, "--listen", address, *passed, *serve], env=environment, text=True)
     try:
-        await eventually(lambda: status(f"http://{address}/api/orders") == 401, PATIENCE)
+        await eventually(lambda: status_at(f"http://{address}/api/orders") == 401, PATIENCE)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(PATIENCE)
     assert process.returncode == 0
-
-
-def status(url: str) -> int:
-    try:
-        with urllib.request.urlopen(url, timeout=PATIENCE) as response:
-            return int(response.status)
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code
-    except OSError:
-        return 0

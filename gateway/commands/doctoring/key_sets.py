@@ -2,17 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import urlsplit
 
 from gateway.commands.doctoring.finding import Finding, Patient, advice, fine, problem
-from gateway.mechanisms.authenticators.jwt import JwtSettings
+from gateway.mechanisms.authenticators.jwt import JwtSettings, key_fetch
 from gateway.mechanisms.base import BadSetting, Fetch, FetchFailed
 from gateway.mechanisms.fetch import control_tls
 from gateway.tokens.key_documents import BadKey, KeyRules, read_jwks
-from gateway.tokens.remote_keys import MAX_DOCUMENT, Discovery, FixedLocation, SourceFailed
+from gateway.tokens.remote_keys import MAX_DOCUMENT, SourceFailed
 
 _TO_REACH: Final = "see that this host can reach it (DNS, firewall, proxy), and trusts its certificate (fetch.ca)"
 CLOCK_OFF: Final = 2.0
@@ -31,7 +30,7 @@ async def key_sets(patient: Patient) -> list[Finding]:
 async def _of(name: str, settings: JwtSettings, patient: Patient, fetch: Fetch) -> Finding:
     weak = "weak_rsa_key" in patient.config.insecure
     try:
-        uri = await location(settings, patient).jwks_uri(_failing_as_source(fetch))
+        uri = await settings.location(patient.config.insecure).jwks_uri(key_fetch(fetch))
         keys, problems = read_jwks(await fetch(uri, MAX_DOCUMENT), KeyRules(symmetric=False, weak_rsa=weak))
     except (SourceFailed, FetchFailed, BadSetting) as error:
         return problem("key_sets", f"authenticators.{name}: its keys cannot be had: {error}", _TO_REACH)
@@ -89,23 +88,6 @@ async def _difference(url: str, patient: Patient) -> float | None:
 def _remote(patient: Patient) -> list[tuple[str, JwtSettings]]:
     every = patient.config.authenticators.items()
     return [(name, e) for name, e in every if isinstance(e, JwtSettings) and (e.discovery or e.jwks_uri is not None)]
-
-
-def location(settings: JwtSettings, patient: Patient) -> FixedLocation | Discovery:
-    """Return where the keys of an issuer are, as its authenticator would look for them."""
-    if settings.jwks_uri is not None:
-        return FixedLocation(settings.jwks_uri)
-    return Discovery(settings.issuer, allow_http="http_issuer" in patient.config.insecure)
-
-
-def _failing_as_source(fetch: Fetch) -> Callable[[str, int], Awaitable[bytes]]:
-    async def fetched(url: str, max_bytes: int) -> bytes:
-        try:
-            return await fetch(url, max_bytes)
-        except FetchFailed as error:
-            raise SourceFailed(str(error)) from error
-
-    return fetched
 
 
 def shown(url: str) -> str:

@@ -142,11 +142,14 @@ class JwtSettings(Settings):
             raise BadSetting(f"the secret is too short for {', '.join(sorted(short))}", (setting,))
         return keys
 
+    def location(self, insecure: frozenset[str]) -> FixedLocation | Discovery:
+        """Return where the keys are that are fetched."""
+        return FixedLocation(self.jwks_uri) if self.jwks_uri else Discovery(self.issuer, "http_issuer" in insecure)
+
     def _remote_keys(self, name: str, resources: Resources, cache: TokenCache) -> RemoteKeys:
-        allow_http = "http_issuer" in resources.insecure
         return RemoteKeys(
-            FixedLocation(self.jwks_uri) if self.jwks_uri else Discovery(self.issuer, allow_http),
-            _key_fetch(resources.fetch),
+            self.location(resources.insecure),
+            key_fetch(resources.fetch),
             resources.clock,
             rules=_rules(resources.insecure, symmetric=False),
             timing=Timing(self.refresh_interval, self.cooldown, self.max_stale),
@@ -248,7 +251,7 @@ def _rules(insecure: frozenset[str], *, symmetric: bool) -> KeyRules:
     )
 
 
-def _key_fetch(fetch: Fetch) -> Callable[[str, int], Awaitable[bytes]]:
+def key_fetch(fetch: Fetch) -> Callable[[str, int], Awaitable[bytes]]:
     """Translate the failure of a control call into the words of the floor below."""
 
     async def fetched(url: str, max_bytes: int) -> bytes:
