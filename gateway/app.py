@@ -311,8 +311,9 @@ class Gateway:
         if admin is None:
             return
         # Only who has one waits for it to load.
-        from gateway.admin.app import LINE_BYTES, AdminParts, admin_application
+        from gateway.admin.app import LINE_BYTES, admin_application
         from gateway.admin.building import admin_parts
+        from gateway.admin.parts import AdminParts
         from gateway.ops.listen import serve
 
         def parts() -> AdminParts | None:

@@ -1,7 +1,7 @@
 """What the admin API asks, from a Snapshot."""
 
 from gateway.admin.admission import Admission
-from gateway.admin.app import AdminParts
+from gateway.admin.parts import AdminParts
 from gateway.config.snapshot import Snapshot
 from gateway.model.clock import Clock
 from gateway.state.base import State

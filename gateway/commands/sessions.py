@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from gateway.admin.app import shown
+from gateway.admin.session_handlers import shown
 from gateway.commands.showing.moments import moment
 from gateway.commands.showing.table import table
 from gateway.config.compile import CompileMistakes, compile_config

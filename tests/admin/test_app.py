@@ -373,7 +373,7 @@ async def test_no_secret_is_in_the_log(served: SessionGateway) -> None:
 async def test_a_body_that_is_broken_on_the_way_is_not_waited_for(
     served: SessionGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.admin.app._BODY_SECONDS", 0.2)
+    monkeypatch.setattr("gateway.admin.reading._BODY_SECONDS", 0.2)
     host, _, port = served.admin_url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     head = f"POST /admin/api/v1/revocations HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ADMIN_TOKEN}\r\n"
