@@ -13,13 +13,13 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from gateway.commands.explaining.steps import StepResult
-from gateway.commands.explaining.text import FANCY_MARKS, PLAIN_MARKS, as_json, as_text
-from gateway.commands.explaining.way import Explanation, explain
 from gateway.config.compile import CompileMistakes, compile_config
 from gateway.config.load import load_config
 from gateway.config.mistakes import ConfigMistakes
 from gateway.config.schema import Config
+from gateway.insight.explaining.steps import StepResult
+from gateway.insight.explaining.text import FANCY_MARKS, PLAIN_MARKS, as_json, as_text
+from gateway.insight.explaining.way import Explanation, explain
 from gateway.mechanisms.base import FetchFailed, Resources
 from gateway.model.decision import Deny
 from gateway.model.request import Header, InboundRequest, Peer

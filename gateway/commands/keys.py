@@ -19,8 +19,8 @@ from gateway.commands.keeping.key_set import (
     with_next_key,
     without_old_keys,
 )
-from gateway.commands.showing.moments import distance, moment
 from gateway.commands.showing.table import table
+from gateway.model.moments import distance, moment
 from gateway.tokens.own_keys import BadKeyring
 
 LEAST_AHEAD = 2 * 300

@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from gateway.admin.session_handlers import shown
-from gateway.commands.showing.moments import moment
 from gateway.commands.showing.table import table
 from gateway.config.compile import CompileMistakes, compile_config
 from gateway.config.load import Loaded, load_config
@@ -20,6 +19,7 @@ from gateway.config.mistakes import ConfigMistakes
 from gateway.engine.sessions import SessionService
 from gateway.mechanisms.base import offline_resources
 from gateway.model.errors import StoreUnavailable
+from gateway.model.moments import moment
 from gateway.model.session import EndReason, Session
 from gateway.state.base import BadStore
 from gateway.state.opening import StateSettings, open_state

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.commands.arguments import duration
-from gateway.commands.showing.moments import distance, moment
 from gateway.commands.trying.keys import NEW_KEY_ALGORITHMS, Signer, read_secret, read_signing_key, write_key_pair
 from gateway.model.errors import InvalidToken
+from gateway.model.moments import distance, moment
 from gateway.tokens.jose import Jws, read_jws
 from gateway.tokens.keys import ALGORITHMS
 from gateway.tokens.signing import UnusableKey

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from gateway.cli import main
-from gateway.commands.explaining.text import FANCY_MARKS, PLAIN_MARKS, as_text
-from gateway.commands.explaining.token import key_origin
-from gateway.commands.explaining.way import explain
 from gateway.config.compile import compile_config
 from gateway.config.load import load_config
 from gateway.config.snapshot import Snapshot
+from gateway.insight.explaining.text import FANCY_MARKS, PLAIN_MARKS, as_text
+from gateway.insight.explaining.token import key_origin
+from gateway.insight.explaining.way import explain
 from gateway.mechanisms.authenticators.issued import IssuedSettings
 from gateway.mechanisms.authenticators.jwt import JwtSettings
 from gateway.mechanisms.base import Resources
@@ -456,9 +456,9 @@ def test_checks_that_disagree_with_the_authenticator_are_reported_as_a_bug(
     request = InboundRequest("GET", b"/orders/1", headers, Peer("127.0.0.1"))
     good = snapshot.gatekeeper.decide(request)
     assert not isinstance(good, Pending)
-    monkeypatch.setattr("gateway.commands.explaining.token.CLAIM_CHECKS", ())
-    monkeypatch.setattr("gateway.commands.explaining.token.HEADER_CHECKS", ())
-    monkeypatch.setattr("gateway.commands.explaining.token.signing_key", _no_key)
+    monkeypatch.setattr("gateway.insight.explaining.token.CLAIM_CHECKS", ())
+    monkeypatch.setattr("gateway.insight.explaining.token.HEADER_CHECKS", ())
+    monkeypatch.setattr("gateway.insight.explaining.token.signing_key", _no_key)
     [bug] = explain(snapshot, request, good, NOW, []).disagreements
     assert bug == "the checks by staff come to bad_signature: made up, its answer is allow"
 

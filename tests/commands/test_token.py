@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from gateway.cli import main
-from gateway.commands.showing.moments import distance, moment
 from gateway.mechanisms.authenticators.jwt import JwtSettings
 from gateway.mechanisms.base import offline_resources
 from gateway.model.decision import Pending
+from gateway.model.moments import distance, moment
 from gateway.model.principal import Principal
 from gateway.tokens.jose import Jws, read_jws
 from gateway.tokens.key_documents import KeyRules, read_jwks

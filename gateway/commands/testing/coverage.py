@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from gateway.commands.explaining.near import pattern
 from gateway.commands.testing.judging import Outcome
 from gateway.config.snapshot import Snapshot
 from gateway.engine.routes import Route
+from gateway.insight.explaining.near import pattern
 from gateway.model.errors import Refusal
 from gateway.model.request import InboundRequest, Peer
 

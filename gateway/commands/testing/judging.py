@@ -4,9 +4,6 @@ import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gateway.commands.explaining.forwarded import NEW_REQUEST_ID
-from gateway.commands.explaining.steps import Step
-from gateway.commands.explaining.way import explain
 from gateway.commands.testing.asking import inbound, presented
 from gateway.commands.testing.cases import Case, Cases, Decision, Request
 from gateway.commands.testing.standing_in import StandIn
@@ -14,6 +11,9 @@ from gateway.config.compile import compile_config
 from gateway.config.snapshot import Snapshot
 from gateway.engine.gatekeeper import Verdict
 from gateway.engine.routes import Route
+from gateway.insight.explaining.forwarded import NEW_REQUEST_ID
+from gateway.insight.explaining.steps import Step
+from gateway.insight.explaining.way import explain
 from gateway.mechanisms.base import offline_resources
 from gateway.model.decision import Allow, Answer, Deny
 from gateway.model.errors import Refusal

@@ -7,14 +7,14 @@ fails, as a person wants to know all of them; but it looks for no key where `ver
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.commands.explaining.steps import Section, Step, Steps, in_words
-from gateway.commands.showing.moments import distance, moment
 from gateway.engine.gatekeeper import UNDECIDED
+from gateway.insight.explaining.steps import Section, Step, Steps, in_words
 from gateway.mechanisms.authenticators import AuthenticatorSettings
 from gateway.mechanisms.authenticators.issued import IssuedSettings
 from gateway.mechanisms.authenticators.jwt import KEY_SETTINGS, JwtAuthenticator
 from gateway.model.decision import Pending
 from gateway.model.errors import Refusal, Unavailable, UnknownKey
+from gateway.model.moments import distance, moment
 from gateway.tokens.jose import Jws, read_jws
 from gateway.tokens.keys import Key, KeySet
 from gateway.tokens.own_keys import OwnKeys

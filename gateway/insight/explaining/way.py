@@ -9,21 +9,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from gateway.commands.explaining.forwarded import NEW_REQUEST_ID, Forwarded, forwarded
-from gateway.commands.explaining.near import near_routes
-from gateway.commands.explaining.rates import shown_limits
-from gateway.commands.explaining.steps import Step, Steps, in_words
-from gateway.commands.explaining.token import TokenSteps
-from gateway.commands.explaining.words import (
-    shown_claim,
-    shown_find,
-    shown_notice,
-    shown_principal,
-    shown_route,
-    shown_target,
-    why_unreadable,
-)
-from gateway.commands.showing.moments import moment
 from gateway.config.snapshot import Snapshot
 from gateway.engine.cors import is_preflight
 from gateway.engine.gatekeeper import (
@@ -36,10 +21,25 @@ from gateway.engine.gatekeeper import (
 )
 from gateway.engine.paths import Target
 from gateway.engine.routes import Route
+from gateway.insight.explaining.forwarded import NEW_REQUEST_ID, Forwarded, forwarded
+from gateway.insight.explaining.near import near_routes
+from gateway.insight.explaining.rates import shown_limits
+from gateway.insight.explaining.steps import Step, Steps, in_words
+from gateway.insight.explaining.token import TokenSteps
+from gateway.insight.explaining.words import (
+    shown_claim,
+    shown_find,
+    shown_notice,
+    shown_principal,
+    shown_route,
+    shown_target,
+    why_unreadable,
+)
 from gateway.mechanisms.authorization import AuthorizationHeader
 from gateway.model.decision import Allow, Deny, Pending
 from gateway.model.errors import NoRoute, Refusal, Unavailable
 from gateway.model.faces import Face, face
+from gateway.model.moments import moment
 from gateway.model.principal import Principal, claim_at
 from gateway.model.request import InboundRequest
 from gateway.tokens.jose import peek_issuer

@@ -7,9 +7,9 @@ from http import HTTPStatus
 from itertools import groupby
 from typing import Any, Final
 
-from gateway.commands.explaining.forwarded import Forwarded
-from gateway.commands.explaining.steps import Section, Step, StepResult
-from gateway.commands.explaining.way import Explanation
+from gateway.insight.explaining.forwarded import Forwarded
+from gateway.insight.explaining.steps import Section, Step, StepResult
+from gateway.insight.explaining.way import Explanation
 from gateway.model.decision import Answer, Deny
 from gateway.model.faces import Face
 

@@ -3,10 +3,10 @@
 import json
 from typing import Any, Final
 
-from gateway.commands.explaining.near import pattern
-from gateway.commands.explaining.steps import in_words
 from gateway.engine.paths import Target
 from gateway.engine.routes import Route
+from gateway.insight.explaining.near import pattern
+from gateway.insight.explaining.steps import in_words
 from gateway.mechanisms.base import TokenSource
 from gateway.model.errors import Refusal
 from gateway.model.principal import Principal

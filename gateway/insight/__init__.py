@@ -1,0 +1,1 @@
+"""What operators are shown of a running gateway: of one process, or of all its workers together."""
