@@ -54,6 +54,7 @@ format: $(VENV)/dev.done
 docs: $(BUILT)
 	$(BIN)/gateway schema > docs/config.schema.json
 	$(BIN)/gateway schema --format markdown > docs/configuration.md
+	$(BIN)/python docs/site/reasons.py > gateway/insight/reasons.json
 
 # Without Envoy, on a platform that it is not made for, its rows say so.
 # The documentation as a site, in site/. A warning is an error, but not with --quiet.

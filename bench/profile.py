@@ -27,6 +27,8 @@ from gateway.proxy.recorder import RequestRecorder
 from gateway.proxy.upstream import UpstreamConnection
 from gateway.state.revocations import RevocationView
 from gateway.telemetry.access_log import AccessLog
+from gateway.telemetry.decision_settings import DecisionSettings
+from gateway.telemetry.decisions import DecisionRing
 from gateway.telemetry.log import Log
 from gateway.telemetry.log_settings import LogSettings
 from gateway.telemetry.metrics import Metrics
@@ -69,7 +71,7 @@ class Trip:
         view.refreshed(int(time.time() * 1000), time.monotonic() + 3600)
         snapshot.gatekeeper.revocations = view
         log, settings = Log(LogSettings()), LogSettings(access=False)
-        recorder = RequestRecorder(Metrics("bench"), AccessLog(settings), log)
+        recorder = RequestRecorder(Metrics("bench"), AccessLog(settings), log, DecisionRing(DecisionSettings(keep=0)))
         plane = DataPlane(snapshot, asyncio.new_event_loop(), unix_now, recorder, lambda event, fields: None)
         self.requests = [
             b"GET /orders/17 HTTP/1.1\r\nHost: api.example\r\nAuthorization: Bearer %b\r\n\r\n" % token

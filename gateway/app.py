@@ -4,14 +4,17 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from gateway import __version__
+from gateway.administration import Administration
 from gateway.compiled import IS_COMPILED
+from gateway.config.load import Loaded
+from gateway.config.mistakes import SettingPath
 from gateway.config.schema import Config
 from gateway.config.snapshot import Snapshot
 from gateway.editions import Edition, Editions, Runner
@@ -23,7 +26,7 @@ from gateway.observe import observe
 from gateway.ops.app import ops_pages
 from gateway.ops.pages import PageServer, Place
 from gateway.proxy.draining import Haste, drain
-from gateway.proxy.listener import Listeners
+from gateway.proxy.listener import Listeners, listening_socket
 from gateway.proxy.plane import DataPlane
 from gateway.proxy.recorder import RequestRecorder
 from gateway.proxy.rejudging import judge_again
@@ -86,6 +89,7 @@ class Gateway:
         file: Path | None = None,
         environment: Mapping[str, str] = os.environ,
         shelf: Shelf | None = None,
+        from_environment: Collection[SettingPath] = (),
     ) -> None:
         """`directory` is where relative file names of the configuration start.
 
@@ -94,6 +98,7 @@ class Gateway:
         `sockets` are listening already and are served from instead of binding their addresses; they stay open. `worker`
         is the number of this process among several, whose parent serves the ops address. For `patience` seconds the
         start may wait for what blocks readiness, before connections are taken. On the `shelf` is what workers share.
+        The values of settings `from_environment` are shown to nobody.
         """
         self._sockets = sockets or {}
         self._worker = worker
@@ -110,6 +115,8 @@ class Gateway:
         self._directory = directory
         self._file = file
         self._audit = AuditLog(worker=worker)
+        self.administration = Administration(config, self.metrics, self.log, self._audit, clock)
+        self.administration.follow(config, from_environment)
         self._spans = SpanTally()
         self._sessions = SessionTally(self.log)
         self._upkeep = Upkeep(config, directory, self._notice, clock, self._sessions, shelf)
@@ -178,9 +185,9 @@ class Gateway:
         if self._reloader is not None:
             self._reloader.reload_soon()
 
-    async def _put_in_force(self, config: Config, files: Files) -> None:
+    async def _put_in_force(self, loaded: Loaded, files: Files) -> None:
         """Replace the configuration: prepare all of it, then swap. Raises CompileMistakes, BadSetting, OSError."""
-        former = self._edition
+        former, config = self._edition, loaded.config
         outlet = await asyncio.to_thread(self._outlet, config)
         try:
             edition = await asyncio.to_thread(self._editions.compile, config, files, former)
@@ -193,6 +200,7 @@ class Gateway:
             self._audit.discard(outlet)
             raise
         self._swap(edition)
+        self.administration.follow(config, loaded.document.from_environment)
         self._follow_audit(outlet)
         self._watch_what_is_written()
         self._warn_of_plain_links(former.snapshot)
@@ -249,7 +257,7 @@ class Gateway:
 
     async def _start(self) -> None:
         loop = asyncio.get_running_loop()
-        recorder = RequestRecorder(self.metrics, self._access_log, self.log)
+        recorder = RequestRecorder(self.metrics, self._access_log, self.log, self.administration.ring)
         self.plane = DataPlane(self.snapshot, loop, self._clock, recorder, self._notice)
         self.listeners = Listeners(self.plane, self._sockets)
         observe(self.metrics, self.plane, self._supervisor, self._access_log, self.log, self._audit, self._spans)
@@ -310,24 +318,14 @@ class Gateway:
         admin = self.snapshot.config.admin
         if admin is None:
             return
-        # Only who has one waits for it to load.
-        from gateway.admin.app import LINE_BYTES, admin_application
-        from gateway.admin.building import admin_parts
-        from gateway.admin.parts import AdminParts
-        from gateway.ops.listen import serve
-
-        def parts() -> AdminParts | None:
-            return admin_parts(self.snapshot, self._upkeep.state, self._clock)
-
-        def parts_now() -> AdminParts:
-            found = parts()
-            assert found is not None, "it is only added and removed by a restart"
-            return found
-
-        if parts() is not None:
-            app = admin_application(parts_now, self.log, self._audit)
-            self._runners.append(await serve(app, self._place(admin.address), line_bytes=LINE_BYTES))
-            self.log.info("admin_listening", address=str(admin.address))
+        place, state = self._place(admin.address), self._upkeep.state
+        if admin.tls is not None and not isinstance(place, socket.socket):
+            place = listening_socket(admin.address)
+        runner = await self.administration.serve(
+            place, lambda: self.snapshot, state, self.plane, self._file, self._reloader
+        )
+        self._runners.append(runner)
+        self.log.info("admin_listening", address=str(admin.address))
 
     async def _stop(self) -> None:
         await self._supervisor.stop()

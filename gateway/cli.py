@@ -13,7 +13,7 @@ from gateway.workers.garbage import put_off
 from gateway.workers.holding import held_back
 
 COMMANDS = (
-    *("serve", "health", "check", "test", "doctor", "schema", "explain"),
+    *("serve", "health", "check", "test", "doctor", "schema", "top", "tail", "explain"),
     *("token", "keys", "users", "sessions", "demo"),
 )
 """The modules of `gateway.commands`, in the order of the help text."""

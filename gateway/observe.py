@@ -53,9 +53,9 @@ def observe(
 
 
 def _expiries(plane: DataPlane) -> Iterator[Reading]:
-    for address, tls in plane.snapshot.listener_tls.items():
+    for address, tls in plane.snapshot.server_tls:
         if tls.expires_at is not None:
-            yield (str(address),), tls.expires_at
+            yield (address,), tls.expires_at
 
 
 class _Upstreams:

@@ -42,7 +42,7 @@ class Reloader:
         file: Path,
         environment: Mapping[str, str],
         present: Callable[[], Snapshot],
-        put_in_force: Callable[[Config, Files], Awaitable[None]],
+        put_in_force: Callable[[Loaded, Files], Awaitable[None]],
         look_at_others: Callable[[], Awaitable[None]],
         log: Log,
         metrics: Metrics,
@@ -69,6 +69,8 @@ class Reloader:
         self._digest: bytes | None = None
         """Of the configuration file, as it was read for the attempt under way."""
         self._is_asked = False
+        self.mistakes: tuple[str, ...] = ()
+        """Why the latest attempt failed, if it did."""
 
     def reload_soon(self) -> None:
         """Have the files read again, whether they have changed or not."""
@@ -116,12 +118,14 @@ class Reloader:
             self._rejected([str(error)])
         except Exception as error:  # noqa: BLE001 - a bug must not end the watch, and the old configuration stays
             self._log.error("bug", place="reload", traceback="".join(traceback.format_exception(error)))
+            self.mistakes = ("a bug; see the log",)
             self._metrics.reload_failed("failed")
         return False
 
     async def _load_and_install(self, files: Files, *, is_asked: bool) -> bool:
         loaded = await asyncio.to_thread(self._load, files)
         if await asyncio.to_thread(self._is_in_force, loaded.config):
+            self.mistakes = ()
             self._metrics.reload_needless()
             if is_asked:
                 self._log.info("config_unchanged", file=str(self._file))
@@ -131,15 +135,17 @@ class Reloader:
             self._log.error("config_refused", file=str(self._file), settings=settings)
             self._write_audit("config_rejected", reason="needs_restart", mistakes=settings)
             self._metrics.reload_failed("refused")
+            self.mistakes = tuple(settings)
             return False
         try:
-            await self._put_in_force(loaded.config, files)
+            await self._put_in_force(loaded, files)
         except CompileMistakes as error:
             raise loaded.mistakes(error) from error
         self._tell()
         return True
 
     def _tell(self) -> None:
+        self.mistakes = ()
         snapshot = self._present()
         good = self._good
         changed = [path for path, digest in self._watched().items() if good.get(path) not in (digest, _NEVER_READ)]
@@ -151,6 +157,7 @@ class Reloader:
         self._log.error("config_rejected", file=str(self._file), mistakes=mistakes)
         self._write_audit("config_rejected", reason="mistakes", mistakes=mistakes)
         self._metrics.reload_failed("failed")
+        self.mistakes = tuple(mistakes)
 
     def _write_audit(self, event: str, **fields: object) -> None:
         digest = None if self._digest is None else self._digest.hex()

@@ -85,6 +85,7 @@ class SessionGateway:
     async def admin(self, method: str, path: str, token: str | None = ADMIN_TOKEN, **more: Any) -> Answer:
         """Call the admin API."""
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        headers |= {"Content-Type": "application/json"} if "data" in more else {}
         return await self.ask(method, f"{self.admin_url}/admin/api/v1{path}", headers=headers, **more)
 
     async def log_in(self, user: str = "alice", **fields: Any) -> Any:

@@ -13,7 +13,7 @@ from gateway.commands.doctoring.examination import examined
 from gateway.commands.doctoring.finding import Finding, Patient, problem
 from gateway.config.compile import CompileMistakes, compile_config
 from gateway.config.load import Loaded, load_config
-from gateway.config.mistakes import ConfigMistakes
+from gateway.config.mistakes import ConfigMistakes, printable
 from gateway.mechanisms.base import offline_resources
 
 _WORST_LAST = ("ok", "advice", "problem")
@@ -68,8 +68,8 @@ def as_text(found: Sequence[Finding]) -> str:
     """Return the findings, the worst at the end, where the eye is."""
     lines = []
     for finding in found:
-        lines.append(f"{finding.level:7}  {_printable(finding.says)}")
-        lines += [f"         -> {_printable(finding.to_do)}"] if finding.to_do else []
+        lines.append(f"{finding.level:7}  {printable(finding.says)}")
+        lines += [f"         -> {printable(finding.to_do)}"] if finding.to_do else []
     count = Counter(finding.level for finding in found)
     lines += ["", f"problems: {count['problem']}, advice: {count['advice']}, ok: {count['ok']}"]
     return "\n".join(lines)
@@ -77,7 +77,3 @@ def as_text(found: Sequence[Finding]) -> str:
 
 def as_json(found: Sequence[Finding]) -> str:
     return json.dumps([asdict(finding) for finding in found], indent=2, ensure_ascii=False)
-
-
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

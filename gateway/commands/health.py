@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import socket
 import sys
 from dataclasses import dataclass
@@ -10,17 +9,14 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Final
 
-from gateway.config.document import read_document  # and not `load`: a probe has no time for the whole schema
+from gateway.commands.asking.section import REACHED, UnreadableFile, read_section
 from gateway.config.mistakes import ConfigMistakes
-from gateway.mechanisms.files import MAX_FILE, bounded_content
 from gateway.model.upstream import Address, parse_address
 
 _PATHS: Final = {"ready": "/readyz", "live": "/healthz", "started": "/startupz"}
 _MOST: Final = 64 * 1024
 """Bytes of an answer that are read: a gateway's is far smaller."""
 _LONGEST: Final = 3600
-_ANY: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - asked of oneself, not bound
-"""Addresses that stand for all of this host, and where to reach one of them."""
 
 
 class _Unknown(Exception):
@@ -94,17 +90,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _ops_address(file: Path) -> Address:
-    """Return where the ops address of a configuration is.
-
-    Nothing else in the file is looked at: one that has mistakes changes nothing for the gateway that runs, and no probe
-    may end it for that.
-    """
+    """Return where the ops address of a configuration is. Mistakes elsewhere in the file must not end the gateway."""
     try:
-        document = read_document(bounded_content(file, MAX_FILE), os.environ, str(file))
-    except OSError as error:
-        raise _Unknown(f"{file}: cannot be read: {error.strerror}") from error
-    ops = document.data.get("ops")
-    text = ops.get("address") if isinstance(ops, dict) else None
+        ops = read_section(file, "ops")
+    except UnreadableFile as error:
+        raise _Unknown(str(error)) from error
+    text = None if ops is None else ops.get("address")
     if not isinstance(text, str):
         raise _Unknown(f"{file} has no ops.address to ask; set one, or say --address")
     try:
@@ -141,7 +132,7 @@ class _Connection(HTTPConnection):
     """Goes to a TCP address, or to a Unix socket."""
 
     def __init__(self, address: Address, patience: float) -> None:
-        super().__init__(_ANY.get(address.host, address.host) or "localhost", address.port, timeout=patience)
+        super().__init__(REACHED.get(address.host, address.host) or "localhost", address.port, timeout=patience)
         self._path = address.path
 
     def connect(self) -> None:

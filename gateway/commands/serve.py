@@ -67,7 +67,13 @@ def _start(loaded: Loaded, file: Path) -> None:
 
 
 async def _serve_alone(loaded: Loaded, file: Path, sockets: Mapping[Address, socket]) -> None:
-    gateway = Gateway(loaded.config, file.parent, sockets=sockets, file=file)
+    gateway = Gateway(
+        loaded.config,
+        file.parent,
+        sockets=sockets,
+        file=file,
+        from_environment=loaded.document.from_environment,
+    )
     hear_libraries(gateway.log)
     stop = stopped_by_signals(gateway.haste)
     loop = asyncio.get_running_loop()

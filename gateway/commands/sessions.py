@@ -1,26 +1,34 @@
-"""`gateway sessions list|end`: who is logged in, and ending it. Asks the store itself; gateways hear by the feed."""
+"""`gateway sessions list|end`: who is logged in, and ending it.
+
+Asks the store itself, and gateways hear by the feed; with `--admin`, asks a gateway.
+"""
 
 import argparse
 import asyncio
 import getpass
 import json
 import os
-import shutil
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from gateway.admin.session_handlers import shown
+from gateway.commands.asking.client import AdminClient, NoAnswer, NotLetIn
+from gateway.commands.asking.door import Door, NoDoor
+from gateway.commands.asking.options import add_door_options, door_of
+from gateway.commands.asking.sessions import end_session, end_sessions, sessions_of
 from gateway.commands.showing.table import table
+from gateway.commands.showing.terminal import encodable, width_of
 from gateway.config.compile import CompileMistakes, compile_config
 from gateway.config.load import Loaded, load_config
-from gateway.config.mistakes import ConfigMistakes
+from gateway.config.mistakes import ConfigMistakes, printable
 from gateway.engine.sessions import SessionService
 from gateway.mechanisms.base import offline_resources
 from gateway.model.errors import StoreUnavailable
 from gateway.model.moments import moment
-from gateway.model.session import EndReason, Session
+from gateway.model.session import EndReason
 from gateway.state.base import BadStore
 from gateway.state.opening import StateSettings, open_state
 from gateway.telemetry.audit import AuditLog, Outlet
@@ -45,8 +53,11 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     which.add_argument("--session", help="the id of one session")
     for action in (listing, ending):
         action.add_argument("--device", help="only those of this device")
-        action.add_argument("--config", type=Path, default=Path("config.yaml"), help="config.yaml if left out")
+        action.add_argument(
+            "--config", type=Path, default=Path("config.yaml"), help="whose store; config.yaml if left out"
+        )
         action.add_argument("--json", action="store_true", help="print JSON")
+        add_door_options(action, config=False)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -54,9 +65,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.device is not None and arguments.subject is None:
         print("--device goes with --subject", file=sys.stderr)
         return 2
+    if arguments.admin is None and any((arguments.token_file, arguments.cert, arguments.key, arguments.ca)):
+        print("--token-file, --cert, --key and --ca go with --admin", file=sys.stderr)
+        return 2
     try:
-        return asyncio.run(_run(arguments))
-    except (ConfigMistakes, BadStore) as error:
+        return asyncio.run(_run(arguments) if arguments.admin is None else _run_there(arguments, door_of(arguments)))
+    except (ConfigMistakes, BadStore, NoDoor, NoAnswer, NotLetIn) as error:
         print(error, file=sys.stderr)
     except StoreUnavailable as error:
         print(f"the store did not answer, so nothing is certain; try again: {error}", file=sys.stderr)
@@ -93,24 +107,22 @@ async def _service(loaded: Loaded, settings: StateSettings, directory: Path) -> 
 
 
 async def _list(arguments: argparse.Namespace, service: SessionService) -> int:
-    sessions = await service.sessions_of(arguments.subject, arguments.device)
-    if arguments.json:
-        print(json.dumps([shown(session) for session in sessions], indent=2))
-        return 0
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    print(table(_HEADER, [_row(session) for session in sessions], width) if sessions else "no sessions")
+    _print_list(arguments, [shown(each) for each in await service.sessions_of(arguments.subject, arguments.device)])
     return 0
 
 
-def _row(session: Session) -> tuple[str, ...]:
-    return (
-        session.sid,
-        session.client_id,
-        session.device or "-",
-        session.address or "-",
-        moment(session.created_at),
-        moment(session.last_used_at),
-    )
+def _print_list(arguments: argparse.Namespace, sessions: list[dict[str, Any]]) -> None:
+    if arguments.json:
+        print(json.dumps(sessions, indent=2))
+        return
+    listed = table(_HEADER, [_row(session) for session in sessions], width_of(sys.stdout))
+    print(encodable(listed, sys.stdout) if sessions else "no sessions")
+
+
+def _row(session: dict[str, Any]) -> tuple[str, ...]:
+    """Return the cells. Control characters that a device brings do nothing to the terminal."""
+    cells = (session["id"], session["client_id"], session["device"] or "-", session["address"] or "-")
+    return (*map(printable, cells), moment(session["created_at"]), moment(session["last_used_at"]))
 
 
 async def _end(arguments: argparse.Namespace, service: SessionService, settings: LogSettings) -> int:
@@ -127,8 +139,23 @@ async def _end(arguments: argparse.Namespace, service: SessionService, settings:
     Log(settings).warning("admin_change", **change)
     audit.write("admin_change", **change, confirmed=True)
     audit.close()
+    return _print_number(arguments, number)
+
+
+def _print_number(arguments: argparse.Namespace, number: int) -> int:
     print(json.dumps({"ended": number}) if arguments.json else f"{number} ended")
     return 0 if number else 1
+
+
+async def _run_there(arguments: argparse.Namespace, door: Door) -> int:
+    """Do it through the admin API. The gateway notes it in its own audit log."""
+    async with AdminClient(door) as client:
+        if arguments.action == "list":
+            _print_list(arguments, await sessions_of(client, arguments.subject, arguments.device))
+            return 0
+        if arguments.session is not None:
+            return _print_number(arguments, await end_session(client, arguments.session))
+        return _print_number(arguments, await end_sessions(client, arguments.subject, arguments.device))
 
 
 def _audit_log(settings: LogSettings, directory: Path) -> AuditLog:

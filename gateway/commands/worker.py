@@ -68,6 +68,7 @@ async def _serve(loaded: Loaded, arguments: argparse.Namespace, ours: Shares) ->
         patience=arguments.patience,
         file=file,
         shelf=inherited_shelf(arguments.shelf),
+        from_environment=loaded.document.from_environment,
     )
     hear_libraries(gateway.log)
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # it is for the parent

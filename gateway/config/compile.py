@@ -5,8 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gateway.config.compile_parts import Collected, Parts, build_parts
-from gateway.config.compile_sessions import ENDPOINTS, own_cookies, own_routes, session_service
-from gateway.config.compile_upstreams import UpstreamSpec
+from gateway.config.compile_sessions import ENDPOINTS, own_cookies, own_routes, own_upstream, session_service
 from gateway.config.mistakes import SettingPath
 from gateway.config.rate_limits import address_limits, caller_limits
 from gateway.config.schema import Config, Cors, Rewrite, RouteSettings
@@ -26,7 +25,6 @@ from gateway.mechanisms.base import Mutator, Resources
 from gateway.mechanisms.mutators import IdentityTokenSettings, MutatorSettings
 from gateway.mechanisms.sources import TokenSourceSettings, token_source
 from gateway.model.faces import Challenge
-from gateway.model.upstream import Address, TargetAddress
 from gateway.tokens.signing import SigningKey
 
 ALWAYS_EXPOSED = ("WWW-Authenticate", "Retry-After")
@@ -60,7 +58,7 @@ def compile_config(
     if mistakes.found:
         parts.discard()
         raise CompileMistakes(mistakes.found)
-    parts.upstreams[ENDPOINTS] = UpstreamSpec(ENDPOINTS, (TargetAddress("http", Address(path=str(endpoints_socket))),))
+    parts.upstreams[ENDPOINTS] = own_upstream(endpoints_socket)
     sessions = None if config.sessions is None else session_service(config.sessions, resources)
     own = own_routes(config, _cors(config.cors, config, None))
     routes = RouteTable(
@@ -94,7 +92,7 @@ def compile_config(
         own=resources.own,
         sessions=sessions,
         session_parts=parts.sessions,
-        admin_tokens=parts.admin_tokens,
+        admin=parts.admin,
         trace_headers=parts.trace_headers,
         built=parts.workshop.built,
         files=resources.files.digests(),

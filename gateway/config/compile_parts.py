@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from gateway.config.compile_admin import AdminFiles, build_admin_files
 from gateway.config.compile_listeners import ServerTls, listener_tls
-from gateway.config.compile_sessions import SessionParts, build_session_parts, own_tokens, token_digests
+from gateway.config.compile_sessions import SessionParts, build_session_parts, own_tokens
 from gateway.config.compile_upstreams import UpstreamSpec, upstream_spec
 from gateway.config.mistakes import SettingPath
 from gateway.config.reuse import Built, Closeable, Workshop
@@ -48,7 +49,7 @@ class Parts:
     workshop: Workshop
     identity_key: SigningKey | None = None
     identity_jwks: tuple[Mapping[str, Any], ...] = ()
-    admin_tokens: tuple[bytes, ...] = ()
+    admin: AdminFiles | None = None
     trace_headers: Headers = ()
     authenticators: dict[str, JwtAuthenticator] = field(default_factory=dict)
     upstreams: dict[str, UpstreamSpec] = field(default_factory=dict)
@@ -94,9 +95,8 @@ def _build_secrets(config: Config, parts: Parts, mistakes: Collected) -> None:
         for index, file in enumerate(config.identity.other_keys):
             with mistakes.at("identity", "other_keys", index):
                 parts.identity_jwks += (public_jwk(resources.read(file)),)
-    if config.admin is not None and config.admin.token_file is not None:
-        with mistakes.at("admin", "token_file"):
-            parts.admin_tokens = token_digests(resources.read(config.admin.token_file))
+    if config.admin is not None:
+        parts.admin = build_admin_files(config.admin, parts.workshop, mistakes.at)
     if config.traces is not None:
         _build_traces(config.traces, parts, mistakes)
 

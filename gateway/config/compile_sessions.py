@@ -3,9 +3,10 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from hashlib import sha256
+from pathlib import Path
 from typing import Protocol
 
+from gateway.config.compile_upstreams import UpstreamSpec
 from gateway.config.rate_limits import RateLimitSettings, address_limits
 from gateway.config.reuse import Workshop
 from gateway.config.schema import Config
@@ -18,6 +19,7 @@ from gateway.engine.sessions import SessionService
 from gateway.mechanisms.base import BadSetting, Credentials, OwnTokens, Resources
 from gateway.mechanisms.key_file import read_key_file
 from gateway.mechanisms.logins.base import Login
+from gateway.model.upstream import Address, TargetAddress
 from gateway.tokens.issue import own_expectations
 from gateway.tokens.own_keys import BadKeyring, OwnKeys
 
@@ -26,6 +28,8 @@ ENDPOINTS = "gateway:endpoints"
 BODY_BYTES = 16 * 1024
 """The longest body that one of them takes."""
 
+_IDLE_LIFETIME = 10
+"""Seconds. The listener of these routes closes an idle connection after 20: a request on its way then would be lost."""
 _ALARM_SECRET = 32
 """Bytes that the secret of alarms has at least: as many as the HMAC."""
 
@@ -123,20 +127,17 @@ def own_routes(config: Config, cors: CorsPolicy | None = None) -> list[Route]:
     return own
 
 
+def own_upstream(socket: Path) -> UpstreamSpec:
+    """Return the upstream that stands for the gateway's own routes, which are served at a Unix socket."""
+    return UpstreamSpec(ENDPOINTS, (TargetAddress("http", Address(path=str(socket))),), idle_lifetime=_IDLE_LIFETIME)
+
+
 def own_cookies(config: Config) -> list[Credentials]:
     """Return the cookies that never reach an upstream."""
     if config.sessions is None:
         return []
     cookies = config.sessions.cookies
     return [Credentials(cookies=frozenset({cookies.access.encode(), cookies.refresh.encode()}))]
-
-
-def token_digests(content: bytes) -> tuple[bytes, ...]:
-    """Return the SHA-256 of each token in a file. Raises ValueError for a weak one, and if there is none."""
-    tokens = [line.strip() for line in content.splitlines() if line.strip()]
-    if not tokens or any(len(token) < 32 or not token.isascii() or len(token.split()) != 1 for token in tokens):
-        raise ValueError("does not hold a token: one word of at least 32 ASCII characters; or several, one a line")
-    return tuple(sha256(token).digest() for token in tokens)
 
 
 def _own_route(name: str, path: str, cors: CorsPolicy | None, limits: Sequence[RateLimitSettings] = ()) -> Route:

@@ -16,7 +16,6 @@ from gateway.config.rate_contradictions import (
 )
 from gateway.config.schema import RouteSettings
 from gateway.config.session_contradictions import (
-    admin_without_sessions,
     insecure_alarm,
     insecure_session_issuer,
     own_tokens_taken_for_anothers,
@@ -252,7 +251,6 @@ _CHECKS: tuple[Callable[[Draft], Iterator[Contradiction]], ...] = (
     renewals_that_look_like_theft,
     headers_of_new_tokens,
     sessions_without_state,
-    admin_without_sessions,
     insecure_session_issuer,
     own_tokens_taken_for_anothers,
     insecure_alarm,

@@ -6,8 +6,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from gateway.config.listeners import Listener
 from gateway.config.mistakes import SettingPath
-from gateway.config.schema import Config, Listener, RouteSettings
+from gateway.config.schema import Config, RouteSettings
 
 _SECTIONS_OF_ITEMS = frozenset({"listen", "trusted_proxies", "authenticators", "upstreams", "routes"})
 """Where one invalid item is left out, and not the whole section."""

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
+from gateway.config.listeners import Listener
 from gateway.config.mistakes import SettingPath
-from gateway.config.schema import Config, Listener
+from gateway.config.schema import Config
 
 Difference = tuple[SettingPath, str]
 
@@ -24,6 +25,8 @@ def _values(old: Config, new: Config) -> Iterator[Difference]:
             yield (name,), f"{name} is {'added' if before is None else 'removed'} by a restart"
         elif before is not None and before.address != after.address:
             yield (name, "address"), f"the address ({before.address}) is changed by a restart"
+    if old.admin is not None and new.admin is not None and (old.admin.tls is None) != (new.admin.tls is None):
+        yield ("admin", "tls"), f"TLS is {'added' if old.admin.tls is None else 'removed'} by a restart"
 
 
 def _sessions(old: Config, new: Config) -> Iterator[Difference]:

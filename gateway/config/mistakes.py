@@ -20,7 +20,7 @@ class Mistake:
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
-        return _printable(": ".join(part for part in (place, self.path, self.message) if part))
+        return printable(": ".join(part for part in (place, self.path, self.message) if part))
 
 
 class ConfigMistakes(Exception):
@@ -47,10 +47,11 @@ def _shown_part(part: str | int) -> str:
 
 def shown_text(text: str) -> str:
     """Return text for one line of a message: control characters and lone surrogates escaped, cut at 60 characters."""
-    return _printable(text[:60]) if len(text) <= 60 else f"{_printable(text[:60])}…"
+    return printable(text[:60]) if len(text) <= 60 else f"{printable(text[:60])}…"
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """Return text that does nothing to a terminal: control characters and lone surrogates escaped."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 

@@ -9,7 +9,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema, model_validator
 
+from gateway.config.admin import Admin
 from gateway.config.limits import Limits, Timeouts
+from gateway.config.listeners import ListenAddress, Listener
+from gateway.config.names import Name
 from gateway.config.rate_limits import RateLimitSettings
 from gateway.config.sessions import SessionsSettings
 from gateway.config.text import from_text
@@ -21,15 +24,9 @@ from gateway.mechanisms.mutators import MutatorSettings
 from gateway.mechanisms.policies import PolicySettings
 from gateway.mechanisms.sources import TokenSourceSettings
 from gateway.model.settings import ByteSize, FilePath, HeaderName, OriginOrAny, Seconds, Settings
-from gateway.model.upstream import Address, parse_address
 from gateway.state.opening import StateSettings
 from gateway.telemetry.log_settings import LogSettings
 from gateway.telemetry.trace_settings import TraceSettings
-
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-
-Name = Annotated[str, Field(pattern=NAME)]
-"""A name in the configuration. It becomes a metric label."""
 
 
 def _parse_network(text: str) -> IPv4Network | IPv6Network | Literal["unix"]:
@@ -44,11 +41,6 @@ def _parse_network(text: str) -> IPv4Network | IPv6Network | Literal["unix"]:
     return network
 
 
-ListenAddress = Annotated[
-    Address, PlainValidator(from_text(parse_address)), PlainSerializer(str), WithJsonSchema({"type": "string"})
-]
-"""`host:port`, `[::1]:port`, or `unix:/path`."""
-
 InsecureName = Literal[
     "trust_every_proxy",
     "http_issuer",
@@ -61,60 +53,11 @@ InsecureName = Literal[
 ]
 
 
-class ListenerTls(Settings):
-    """TLS on a listener. Files are PEM."""
-
-    certificate: FilePath
-    """The certificate chain."""
-    key: FilePath
-    """The private key, unencrypted."""
-    client_ca: FilePath | None = None
-    """Certificate authorities of clients. If set, a client certificate is required."""
-    min_version: Literal["1.2", "1.3"] = "1.2"
-    """The oldest TLS version spoken."""
-
-
-class Listener(Settings):
-    """One address that takes requests."""
-
-    address: ListenAddress
-    """`0.0.0.0:8080`, `[::]:8080` or `unix:/run/gateway.sock`."""
-    tls: ListenerTls | None = None
-    """TLS; plain HTTP without it."""
-    connections: Annotated[int, Field(ge=1)] | None = None
-    """Connections held at once through this listener, within `limits.connections` (503)."""
-    requests: Annotated[int, Field(ge=1)] | None = None
-    """Requests of this listener being answered at once, within `limits.requests` (503)."""
-
-
 class Ops(Settings):
     """Metrics and health, on an address of their own: keep it private."""
 
     address: ListenAddress
     """`127.0.0.1:9090` or `unix:/run/gateway-ops.sock`."""
-
-
-class Admin(Settings):
-    """The admin API, on an address of its own. Somebody must be able to use it: `token_file`, or `authenticators`."""
-
-    address: ListenAddress = Address("127.0.0.1", 9091)
-    """`127.0.0.1:9091` or `unix:/run/gateway-admin.sock`."""
-    token_file: FilePath | None = None
-    """A file with a secret token of at least 32 characters, for `Authorization: Bearer`; or several, one a line."""
-    authenticators: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
-    """Who may vouch for an administrator; then `require` says what makes one."""
-    require: tuple[PolicySettings, ...] = ()
-    """What must hold of an administrator beside a valid token: all of it."""
-
-    @model_validator(mode="after")
-    def _somebody_may(self) -> Self:
-        if self.token_file is None and self.authenticators is None:
-            raise ValueError("needs token_file or authenticators: nobody could use it")
-        if self.authenticators is not None and not self.require:
-            raise ValueError("without require, every caller with a valid token would be an administrator")
-        if self.authenticators is None and self.require:
-            raise ValueError("require goes with authenticators")
-        return self
 
 
 class Match(Settings):

@@ -1,4 +1,4 @@
-"""Settings of sessions and of the admin API that need others, or a weakness that must be accepted by name."""
+"""Settings of sessions that need others, or a weakness that must be accepted by name."""
 
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -14,11 +14,6 @@ Contradiction = tuple[SettingPath, str]
 def sessions_without_state(draft: Draft) -> Iterator[Contradiction]:
     if draft.config.sessions is not None and draft.config.state is None and "state" not in draft.broken:
         yield ("sessions",), "sessions are kept somewhere: configure state, for example {url: sqlite:state/gateway.db}"
-
-
-def admin_without_sessions(draft: Draft) -> Iterator[Contradiction]:
-    if draft.config.admin is not None and draft.config.sessions is None and "sessions" not in draft.broken:
-        yield ("admin",), "the admin API is about sessions; configure sessions"
 
 
 def insecure_session_issuer(draft: Draft) -> Iterator[Contradiction]:

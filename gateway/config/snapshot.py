@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from gateway.config.compile_admin import AdminFiles
 from gateway.config.compile_listeners import ServerTls
 from gateway.config.compile_sessions import SessionParts
 from gateway.config.compile_upstreams import UpstreamSpec
@@ -45,7 +46,7 @@ class Snapshot:
         own: OwnTokens | None,
         sessions: SessionService | None,
         session_parts: SessionParts | None,
-        admin_tokens: tuple[bytes, ...],
+        admin: AdminFiles | None,
         trace_headers: Headers,
         built: Mapping[SettingPath, Built],
         files: Digests,
@@ -66,14 +67,22 @@ class Snapshot:
         self.sessions: Final = sessions
         self.session_parts: Final = session_parts
         """What the endpoints for sessions and the alarms are made of."""
-        self.admin_tokens: Final = admin_tokens
-        """SHA-256 of the token for the admin API."""
+        self.admin: Final = admin
+        """Tokens and TLS of the admin API."""
         self.trace_headers: Final = trace_headers
         """For the receiver of traces. They may be secret."""
         self.built: Final = built
         """What the next Snapshot may take over."""
         self.files: Final = files
         """What it was made from: a digest of every file that was read."""
+
+    @property
+    def server_tls(self) -> list[tuple[str, ServerTls]]:
+        """The TLS of each address that has any, of the admin API too."""
+        found = [(str(address), tls) for address, tls in self.listener_tls.items()]
+        if self.config.admin is not None and self.admin is not None and self.admin.tls is not None:
+            found.append((str(self.config.admin.address), self.admin.tls))
+        return found
 
     @property
     def jobs(self) -> dict[str, Job]:

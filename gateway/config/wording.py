@@ -8,7 +8,7 @@ from typing import Any, Final
 from pydantic_core import ErrorDetails
 
 from gateway.config.mistakes import did_you_mean, shown_text
-from gateway.config.schema import NAME
+from gateway.config.names import NAME
 from gateway.model.settings import HEADER_NAME
 
 _MUST_BE: Final[Mapping[str, str]] = {

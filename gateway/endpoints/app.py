@@ -19,7 +19,7 @@ from gateway.endpoints.refusing import refusal_answer, refused
 from gateway.endpoints.revoke import revoke
 from gateway.endpoints.token import token
 from gateway.model.errors import InternalError, MalformedGrantRequest, MethodNotAllowed, NoRoute, Refusal
-from gateway.model.faces import Challenge
+from gateway.model.faces import OWN_REASON, Challenge
 
 Endpoint = Callable[[Endpoints, web.Request], Awaitable[web.Response]]
 
@@ -89,6 +89,8 @@ def _answering(endpoints: Endpoints, name: str, endpoint: Endpoint) -> Answering
             result = InternalError.reason
             response = refused(endpoints, request, name, InternalError("an endpoint failed"))
         endpoints.record(name, result)
+        if result != "ok":
+            response.headers[OWN_REASON] = result
         return response
 
     return answer if endpoints.around is None else endpoints.around(name, answer)
@@ -118,7 +120,9 @@ class _Elsewhere:
         return handle
 
     def _refused(self, request: web.Request, refusal: Refusal) -> web.Response:
-        return refusal_answer(refusal, self._challenge, request.headers.get(self._request_id_header, ""))
+        response = refusal_answer(refusal, self._challenge, request.headers.get(self._request_id_header, ""))
+        response.headers[OWN_REASON] = refusal.reason
+        return response
 
 
 def _closing(endpoints: Endpoints) -> Callable[[web.Application], Awaitable[None]]:

@@ -131,6 +131,13 @@ class Ending:
         await self.commit(Commit((change(dead),), (over(dead),)))
         return dead, now_ms
 
+    async def live_session(self, sid: str) -> Session | None:
+        """Return a session by its id; None if there is none, or it has ended."""
+        if not is_sid(sid):
+            return None
+        session, now_ms = await self.load(sid)
+        return None if session is None or self.is_over(session, now_ms) else session
+
     async def sessions_of(self, subject: str, device: str | None = None) -> list[Session]:
         """Return the sessions of a subject, or of one of its devices, that have not ended: oldest first."""
         sessions, _ = await self._store.sessions_of(subject)

@@ -73,6 +73,7 @@ class Gatekeeper:
         self._token_bytes = token_bytes
         self._identity_bytes = identity_bytes
         self._principal_type_header = principal_type_header
+        self._degraded_header = degraded_header
         self._degraded_line = f"{degraded_header}: 1\r\n".encode("ascii")
         self.revocations = revocations
         self._inline_tokens = inline
@@ -196,6 +197,18 @@ class Gatekeeper:
             return Allow(route, forwarded, principal, identity + self._degraded_line, is_degraded=True)
         return Allow(route, forwarded, principal, identity)
 
+    def onlooker(self, clock: Clock) -> "Onlooker":
+        """Return one that judges the same by another clock, for people who ask what would happen."""
+        return Onlooker(
+            self._routes,
+            clock,
+            token_bytes=self._token_bytes,
+            identity_bytes=self._identity_bytes,
+            principal_type_header=self._principal_type_header,
+            degraded_header=self._degraded_header,
+            revocations=self.revocations,
+        )
+
     def still_allowed(self, route: Route, principal: Principal, request: InboundRequest) -> Refusal | None:
         """Return why a request that was let through may go on no longer, None if it may. Expiry is not looked at."""
         if self.revocations is None:
@@ -301,6 +314,13 @@ class Gatekeeper:
         if len(lines) > self._identity_bytes:
             raise OversizedIdentity(f"the injected headers take {len(lines)} bytes; {self._identity_bytes} are allowed")
         return HeaderBlock(lines, usable_until)
+
+
+class Onlooker(Gatekeeper):
+    """Judges as a gatekeeper does, and leaves no trace: nothing is counted, exchanged, renewed or remembered."""
+
+    def authenticate(self, route: Route, token: str, now: float) -> Principal | Pending:
+        return self._authenticate_new(route, token, now)
 
 
 def _first_proof(

@@ -107,6 +107,12 @@ class OversizedBody(Refusal):
     description = "The request body is too large"
 
 
+class UnsupportedMediaType(Refusal):
+    status = 415
+    error = "unsupported_media_type"
+    description = "The content type is not supported"
+
+
 class SlowRequest(Refusal):
     """The head or the body did not arrive in time."""
 
@@ -143,6 +149,10 @@ class MissingCredentials(Unauthorized):
 
     error = "unauthorized"
     description = "A bearer token is required"
+
+
+class UnknownCertificate(MissingCredentials):
+    """The client certificate names no operator of the admin API, or has ended; and there is no token either."""
 
 
 class InvalidToken(Unauthorized):
@@ -409,8 +419,17 @@ class RequirementNotMet(Forbidden):
     description = "The access token lacks a required privilege"
 
 
+class ReadOnly(Forbidden):
+    """Who may look at the admin API wants to change something: the role `write` is needed."""
+
+    challenges = True
+    error = "insufficient_scope"
+    description = "The role does not allow changes"
+
+
 class CrossSiteRequest(Forbidden):
-    """A token from a cookie, on an unsafe method or an upgrade, without an allowed `Origin`."""
+    """A token from a cookie, on an unsafe method or an upgrade, without an allowed `Origin`. At the admin API: another
+    site's page made the browser send it."""
 
     error = "access_denied"
     description = "The request came from another site"

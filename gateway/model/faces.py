@@ -20,6 +20,9 @@ from gateway.model.errors import (
     WrongPassword,
 )
 
+OWN_REASON = "X-Gateway-Reason"
+"""The header by which the gateway's own endpoints tell the data plane why they refuse. No client ever sees it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Face:

@@ -123,6 +123,22 @@ class RouteTally:
         self.request_bytes += request_bytes
         self.response_bytes += response_bytes
 
+    def include(self, other: "RouteTally") -> None:
+        """Add what another one has counted."""
+        if other._counts:
+            ours = self._counts or [0] * _LENGTH
+            self._counts = [mine + yours for mine, yours in zip(ours, other._counts, strict=True)]
+        for reason, number in other.decisions():
+            if reason == "allow":
+                self._allowed += number
+            else:
+                self._others[reason] = self._others.get(reason, 0) + number
+        self._total += other._total
+        self._added += other._added
+        self._upstream += other._upstream
+        self.request_bytes += other.request_bytes
+        self.response_bytes += other.response_bytes
+
     @property
     def total(self) -> DurationTally:
         """How long requests took in all, up to now."""

@@ -15,6 +15,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from gateway.ops.pages import Place
+from gateway.ops.tls_site import Tls, TlsSite
 
 _HEADERS = {"Cache-Control": "no-store", "Server": "gateway"}
 """`Server` is set because aiohttp would else name itself and its version."""
@@ -41,19 +42,24 @@ async def serve(
     connections: int | None = 100,
     finishes: bool = False,
     handlers: Mapping[str, Handler] | None = None,
+    tls: Tls | None = None,
 ) -> web.AppRunner:
     """Listen, and return the runner: `addresses` tells the port that was taken for port 0, `cleanup()` stops.
 
     Bounds: `line_bytes` of the request line, `field_bytes` of one header, so many `headers`, and `connections` at once;
     beyond that they are closed. `finishes`: what was begun for a client goes on when it leaves. `handlers` answer at
-    their paths without a way through the application. Raises OSError.
+    their paths without a way through the application. `tls` is for a place that is a socket. Raises OSError.
     """
     runner = _Runner(app, shutdown_timeout=_SHUTDOWN_SECONDS)
     runner.finishes, runner.most, runner.handlers = finishes, connections, handlers or {}
     runner.limits = {**_LIMITS, "max_line_size": line_bytes, "max_field_size": field_bytes, "max_headers": headers}
     await runner.setup()
     try:
-        await _site(runner, place).start()
+        if tls is None:
+            await _site(runner, place).start()
+        else:
+            assert isinstance(place, socket.socket)
+            await TlsSite(runner, place, tls, connections).start()
     except OSError:
         await runner.cleanup()
         raise
@@ -97,8 +103,9 @@ class _Runner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
+        application = _expecting_nothing_unknown(server.request_handler)
         limited = _Server(
-            _directly(self.handlers, server.request_handler) if self.handlers else server.request_handler,
+            _directly(self.handlers, application) if self.handlers else application,
             request_factory=server.request_factory,
             handler_cancellation=not self.finishes,
         )
@@ -107,6 +114,18 @@ class _Runner(web.AppRunner):
 
 
 _Answer = Callable[[Any], Awaitable[web.StreamResponse]]
+
+
+def _expecting_nothing_unknown(application: _Answer) -> _Answer:
+    """aiohttp answers an unknown `Expect` with what was sent, before any middleware."""
+
+    async def handle(request: Any) -> web.StreamResponse:
+        try:
+            return await application(request)
+        except web.HTTPExpectationFailed:
+            return web.Response(status=417, headers=_HEADERS)
+
+    return handle
 
 
 def _directly(handlers: Mapping[str, Handler], application: _Answer) -> _Answer:

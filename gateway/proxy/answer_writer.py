@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.config.schema import HeaderNames
 from gateway.engine.routes import Route
+from gateway.model.faces import OWN_REASON
 from gateway.model.request import Header, InboundRequest
 from gateway.proxy.answer_heads import AnswerHead
 from gateway.proxy.heads import Framing, as_lines, expects_continue, own_response, status_line
@@ -14,6 +15,7 @@ from gateway.proxy.issued import with_issued
 if TYPE_CHECKING:
     from gateway.proxy.client import ClientConnection
 
+_OWN_REASON: Final = OWN_REASON.lower().encode()
 LAST_CHUNK: Final = b"0\r\n\r\n"
 _STREAMS: Final = (b"text/event-stream", b"multipart/x-mixed-replace")
 """Media types of answers that go on until a side closes."""
@@ -31,6 +33,8 @@ class AnswerWriter:
     """Whether the connection ends with it."""
     is_endless = False
     """Whether its length was not announced."""
+    reason: str | None = None
+    """Why an endpoint of the gateway itself refused."""
     _headers: Sequence[Header] = ()
 
     def __init__(self, client: "ClientConnection", request: InboundRequest) -> None:
@@ -62,6 +66,8 @@ class AnswerWriter:
         cors = None if route is None else route.cors
         marks_cors = cors is not None and cors.answers_preflight
         is_own = route is not None and route.is_own
+        if is_own:
+            headers = self._without_reason(headers)
         head = self._client.plane.answer_heads.read(
             status, version, headers, is_head=self._is_head, marks_cors=marks_cors, is_own=is_own
         )
@@ -79,6 +85,16 @@ class AnswerWriter:
             lines += as_lines(cors.readable(self._request))
         self._client.send(b"".join((status_line(status), lines, self._connection_lines(is_old=is_old), b"\r\n")))
         return head
+
+    def _without_reason(self, headers: list[Header]) -> list[Header]:
+        """Note why an endpoint of the gateway refuses, and return the headers that are for the client."""
+        kept = []
+        for name, value in headers:
+            if name.lower() == _OWN_REASON:
+                self.reason = value.decode("latin-1")
+            else:
+                kept.append((name, value))
+        return kept
 
     def _connection_lines(self, *, is_old: bool) -> bytes:
         lines = b"Transfer-Encoding: chunked\r\n" if self.framing == "chunked" else b""

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
-from gateway.config.schema import Listener
+from gateway.config.listeners import Listener
 from gateway.model.upstream import Address
 from gateway.proxy.client import ClientConnection
 from gateway.proxy.handshakes import ROUND_TRIP, refuse_handshakes

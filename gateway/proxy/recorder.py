@@ -8,6 +8,7 @@ from typing import Final
 from gateway.model.request import InboundRequest
 from gateway.proxy.relay import Relay
 from gateway.telemetry.access_log import AccessEntry, AccessLog
+from gateway.telemetry.decisions import DecisionRing
 from gateway.telemetry.log import Log
 from gateway.telemetry.metrics import Metrics
 
@@ -16,12 +17,13 @@ _END_OF_PATH: Final = re.compile(rb"[?#]")
 
 
 class RequestRecorder:
-    """Counts every request, and logs those that the access log wants."""
+    """Counts every request, logs those that the access log wants, and keeps those that operators may ask about."""
 
-    def __init__(self, metrics: Metrics, access_log: AccessLog, log: Log) -> None:
+    def __init__(self, metrics: Metrics, access_log: AccessLog, log: Log, decisions: DecisionRing) -> None:
         self._elsewhere = metrics.route(None)
         self._access_log = access_log
         self._log = log
+        self._decisions = decisions
 
     def request(self, relay: Relay, now: float) -> None:
         """Record a request that ended at `now` (monotonic time)."""
@@ -34,8 +36,14 @@ class RequestRecorder:
         tally.record(
             relay.request.method, status, reason, total, added, upstream, relay.request_bytes, relay.answer.body_bytes
         )
+        entry = None
         if self._access_log.is_on and self._access_log.wants(status, reason):
-            self._access_log.write(_entry(relay, status, reason, total, added, upstream))
+            entry = _entry(relay, status, reason, total, added, upstream)
+            self._access_log.write(entry)
+        if self._decisions.is_on and self._decisions.wants(status, reason):
+            if entry is None:
+                entry = _entry(relay, status, reason, total, added, upstream)
+            self._decisions.add(entry.time + total, entry, relay.principal)
 
     def cut(self, reason: str, number: int) -> None:
         """Log that connections were closed at a limit, without a request that could be recorded."""
@@ -53,6 +61,8 @@ def reason_of(relay: Relay) -> str:
         return relay.error.reason
     if relay.allow is None:
         return "preflight"
+    if relay.answer.reason is not None:
+        return relay.answer.reason
     return "allow_stale" if relay.allow.is_degraded else "allow"
 
 

@@ -17,7 +17,8 @@ from gateway.telemetry.log_settings import LogSettings
 from gateway.telemetry.metrics import Reading
 
 _END = "}\n"
-_PASSED = ("allow", "allow_stale", "preflight")
+PASSED = ("allow", "allow_stale", "preflight")
+"""The reasons of requests that went on. Every other one is a refusal, or a failure."""
 STANDARD_OUTPUT = 1
 
 
@@ -88,7 +89,7 @@ class AccessLog:
         """Say whether a request is to be logged: a sample of those that went well, and all others."""
         if not self.is_on:
             return False
-        return self._sample >= 1 or status >= 500 or reason not in _PASSED or self._chance() < self._sample
+        return self._sample >= 1 or status >= 500 or reason not in PASSED or self._chance() < self._sample
 
     def write(self, entry: AccessEntry) -> None:
         """Log one request."""

@@ -326,6 +326,15 @@ class Metrics:
             raise ValueError(f"{name} has a reader already")
         self._duration_readers[name] = read
 
+    def read(self, name: str) -> list[Reading]:
+        """Read the numbers of one counter or gauge; there are none of what this process does not have."""
+        read = self._readers.get(name)
+        return [] if read is None else list(read())
+
+    def process_numbers(self) -> dict[str, float]:
+        """Read the process metrics, by name."""
+        return {sample.name: sample.value for family in self._process.collect() for sample in family.samples}
+
     def scrape(self) -> "Scrape":
         """Read every number. This is quick; `Scrape.render` is not, and may run in another thread."""
         return Scrape(

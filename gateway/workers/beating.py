@@ -4,14 +4,18 @@ import asyncio
 import json
 import socket
 from collections.abc import Callable
+from itertools import count
 
 from gateway.app import Gateway
+from gateway.model.told import Told
 from gateway.telemetry.merging import Numbers, numbers_of, to_json
-from gateway.workers.channel import Channel
+from gateway.workers.channel import Channel, Message
 from gateway.workers.garbage import started
 from gateway.workers.inheritance import Shares
 from gateway.workers.signals import stopped_by_signals
 
+_PATIENCE = 3.0
+"""Seconds for an answer of all workers: longer than the parent waits for the last of them."""
 HEARTBEAT = 1.0
 """Seconds between two signs of life."""
 
@@ -23,9 +27,11 @@ class Line:
         self._channel = channel
         self._gateway = gateway
         self._shares = shares
+        self._gathered: dict[int, asyncio.Future[Told]] = {}
+        self._questions = count()
         self.is_cut = False
         """The parent is gone."""
-        self._told = b""
+        self._told_health = b""
 
     @classmethod
     async def opened(cls, sock: socket.socket, gateway: Gateway, shares: Shares) -> "Line":
@@ -37,12 +43,12 @@ class Line:
             self.tell_health()
             for _ in range(10):
                 await asyncio.sleep(HEARTBEAT / 10)
-                if self._condition() != self._told:
+                if self._condition() != self._told_health:
                     self.tell_health()
 
     def tell_health(self) -> None:
-        self._told = self._condition()
-        self._channel.send("health", 0, self._told)
+        self._told_health = self._condition()
+        self._channel.send("health", 0, self._told_health)
 
     def tell(self, word: str) -> None:
         self._channel.send(word)
@@ -53,6 +59,36 @@ class Line:
         numbers = numbers_of(self._gateway.metrics.scrape()) if is_up else Numbers()
         self._channel.send("numbers", question, to_json(numbers))
 
+    async def gather(self, question: bytes) -> Told:
+        """Ask all workers, this one as well."""
+        number = next(self._questions) % 0xFFFF
+        told = self._gathered[number] = asyncio.get_running_loop().create_future()
+        self._channel.send("ask", number, question)
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                answer: Told = await told
+        except TimeoutError:
+            return Told([], {})
+        finally:
+            del self._gathered[number]
+        return answer
+
+    def _answer(self, message: Message) -> None:
+        """Answer what another worker asks. Nobody waits for one that cannot."""
+        answer = None
+        try:
+            if (insight := self._gateway.administration.insight) is not None:
+                answer = insight.answer(message.content)
+        except Exception as error:  # noqa: BLE001 - a bug must not end what listens here
+            asyncio.get_running_loop().call_exception_handler({"message": "cannot answer", "exception": error})
+        self._channel.send("answer", message.number, json.dumps(answer).encode())
+
+    def _told(self, message: Message) -> None:
+        told = self._gathered.get(message.number)
+        if told is not None and not told.done():
+            content = json.loads(message.content)
+            told.set_result(Told(content["answers"], content["workers"]))
+
     async def keep_listening(
         self, drain: Callable[[], None], end: Callable[[], None], reload: Callable[[], None]
     ) -> None:
@@ -61,6 +97,10 @@ class Line:
         while (message := await self._channel.receive()) is not None:
             if message.word == "scrape":
                 self.tell_numbers(message.number)
+            elif message.word == "question":
+                self._answer(message)
+            elif message.word == "told":
+                self._told(message)
             elif message.word == "adopt":
                 await self._adopt(message.number)
             elif message.word == "leave":
@@ -106,6 +146,7 @@ async def serve_for_parent(gateway: Gateway, channel: socket.socket, shares: Sha
         stop.set()
 
     line = await Line.opened(channel, gateway, shares)
+    gateway.administration.gather = line.gather
     tasks = [
         asyncio.create_task(line.keep_beating()),
         asyncio.create_task(line.keep_listening(drain, haste.end.set, gateway.reload_soon)),

@@ -1,8 +1,9 @@
 """Messages between the parent and a worker, over a pair of sockets: a length, a word, and what it is about.
 
-worker to parent: `health` (a heartbeat), `accepting`, `closed` (takes no more connections), `numbers`
-parent to worker: `scrape`, `drain`, `end` (cut what is left), `reload`, `adopt` and `leave` (take connections from the
-sockets of the worker with this number as well, and no more)
+worker to parent: `health` (a heartbeat), `accepting`, `closed` (takes no more connections), `numbers`, `ask` (something
+of all workers), `answer`
+parent to worker: `scrape`, `question`, `told` (what all have answered), `drain`, `end` (cut what is left), `reload`,
+`adopt` and `leave` (take connections from the sockets of the worker with this number as well, and no more)
 When one side is gone, the other reads the end of the stream.
 """
 

@@ -7,7 +7,7 @@ import asyncio
 import os
 import socket
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from time import monotonic
 from typing import Any
@@ -18,6 +18,7 @@ from gateway.telemetry.log import Log
 from gateway.telemetry.merging import Ledger, Numbers
 from gateway.workers.fleet_health import FleetHealth, Seat
 from gateway.workers.fleet_metrics import FleetMetrics
+from gateway.workers.gathering import Gathering
 from gateway.workers.plan import Plan
 from gateway.workers.process import ENDS, WorkerProcess
 from gateway.workers.timing import Timing
@@ -57,6 +58,7 @@ class Parent:
         self.ledger = Ledger()
         self.health = FleetHealth(self.seats, self._timing.missing)
         self.metrics = FleetMetrics(self.ledger, self.numbers, self.ask_all)
+        self._gathering = Gathering(lambda: self._workers, self._states)
 
     @property
     def workers(self) -> list[WorkerProcess | None]:
@@ -89,7 +91,13 @@ class Parent:
 
     async def _spawn(self, seat: Seat, patience: float) -> WorkerProcess:
         worker = await WorkerProcess.spawned(
-            self.plan, seat.number, patience, self.ledger.take, replaces=seat.worker is not None, shelf=self._shelf
+            self.plan,
+            seat.number,
+            patience,
+            self.ledger.take,
+            self._pass_on,
+            replaces=seat.worker is not None,
+            shelf=self._shelf,
         )
         self._workers.add(worker)
         self._begin(self._await_end(seat, worker))
@@ -242,7 +250,9 @@ class Parent:
         if new.is_ready and not self._is_stopping:
             seat.worker = new
             self._log.info("worker_started", worker=seat.number, pid=new.pid)
-        else:
+        elif new.accepting.is_set():
+            new.drain()  # somebody may be connected to it
+        elif not self._is_stopping:  # else it ends with all others
             new.kill()
         return old
 
@@ -312,16 +322,23 @@ class Parent:
 
     def numbers(self) -> Numbers:
         """Return what the parent itself counts."""
+        return Numbers(
+            {
+                "gateway_workers": {(state,): number for state, number in self._states().items()},
+                "gateway_worker_ends_total": {(how,): self.ends[how] for how in ENDS},
+            }
+        )
+
+    def _states(self) -> Mapping[str, int]:
+        """Return how many workers are in which state."""
         served = {worker.slot for worker in self._workers if worker.is_serving}
         states = Counter({"ready": 0, "unready": 0, "draining": 0, "missing": len(self.seats) - len(served)})
         for worker in self._workers:
             states["draining" if worker.is_draining else "ready" if worker.is_ready else "unready"] += 1
-        return Numbers(
-            {
-                "gateway_workers": {(state,): number for state, number in states.items()},
-                "gateway_worker_ends_total": {(how,): self.ends[how] for how in ENDS},
-            }
-        )
+        return states
+
+    def _pass_on(self, asker: WorkerProcess, number: int, question: bytes) -> None:
+        self._begin(self._gathering.answer(asker, number, question))
 
     async def ask_all(self, question: int) -> None:
         """Wait until every worker has told its numbers."""

@@ -28,8 +28,14 @@ class WorkerProcess:
     """Make one with `spawned`."""
 
     def __init__(
-        self, slot: int, process: Process, channel: Channel, take: Callable[["WorkerProcess", Numbers], None]
+        self,
+        slot: int,
+        process: Process,
+        channel: Channel,
+        take: Callable[["WorkerProcess", Numbers], None],
+        asks: Callable[["WorkerProcess", int, bytes], None],
     ) -> None:
+        """`take` gets its numbers, `asks` its questions to all workers."""
         self.slot = slot
         self.pid = process.pid
         self.heard_at = monotonic()
@@ -52,6 +58,8 @@ class WorkerProcess:
         self._process = process
         self._channel = channel
         self._take = take
+        self._asks = asks
+        self._answers: dict[int, asyncio.Future[bytes | None]] = {}
         self._asked: dict[int, asyncio.Event] = {}
         self._task = asyncio.create_task(self._run())
 
@@ -62,6 +70,7 @@ class WorkerProcess:
         slot: int,
         patience: float,
         take: Callable[["WorkerProcess", Numbers], None],
+        asks: Callable[["WorkerProcess", int, bytes], None],
         *,
         replaces: bool,
         shelf: Sequence[int] = (),
@@ -87,7 +96,7 @@ class WorkerProcess:
             raise
         finally:
             its.close()
-        return cls(slot, process, Channel(*await asyncio.open_unix_connection(sock=ours)), take)
+        return cls(slot, process, Channel(*await asyncio.open_unix_connection(sock=ours)), take, asks)
 
     @property
     def is_ready(self) -> bool:
@@ -103,9 +112,9 @@ class WorkerProcess:
         is_heard = monotonic() - self.heard_at < _SILENCE
         return is_heard and self.accepting.is_set() and not (self.is_draining or self.closed.is_set() or self.is_over)
 
-    def send(self, word: str, number: int = 0) -> None:
+    def send(self, word: str, number: int = 0, content: bytes = b"") -> None:
         if not self.is_over:
-            self._channel.send(word, number)
+            self._channel.send(word, number, content)
 
     def drain(self) -> None:
         """Let it take no more connections, finish, and end."""
@@ -128,6 +137,18 @@ class WorkerProcess:
         finally:
             del self._asked[question]
 
+    async def ask(self, number: int, question: bytes) -> bytes | None:
+        """Return what it says to a question; None if it takes no connections, or ends instead."""
+        if not self.accepting.is_set() or self.is_over:
+            return None
+        answer = self._answers[number] = asyncio.get_running_loop().create_future()
+        self._channel.send("question", number, question)
+        try:
+            content: bytes | None = await answer
+        finally:
+            del self._answers[number]
+        return content
+
     def how_it_ended(self) -> str:
         """Return one of ENDS."""
         if self.is_frozen:
@@ -148,6 +169,8 @@ class WorkerProcess:
         await self._channel.close()
         for event in (self.ended, self.closed, *self._asked.values()):
             event.set()
+        for number in list(self._answers):
+            self._answered(number, None)
 
     async def _listen(self) -> None:
         while (message := await self._channel.receive()) is not None:
@@ -167,5 +190,14 @@ class WorkerProcess:
                 self._take(self, from_json(message.content))
                 if (answered := self._asked.get(message.number)) is not None:
                     answered.set()
+            case "ask":
+                self._asks(self, message.number, message.content)
+            case "answer":
+                self._answered(message.number, message.content)
             case _:
                 pass  # a newer worker than its parent
+
+    def _answered(self, number: int, content: bytes | None) -> None:
+        answer = self._answers.get(number)
+        if answer is not None and not answer.done():
+            answer.set_result(content)

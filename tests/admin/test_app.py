@@ -151,7 +151,7 @@ async def test_any_subject_can_be_named_by_percent_encoding(served: SessionGatew
 @pytest.mark.parametrize(
     ("body", "dies"),
     [
-        ({"level": "everything"}, {"own", "staff"}),
+        ({"level": "everything", "confirm": "https://gw.example"}, {"own", "staff"}),
         ({"level": "issuer"}, {"own"}),
         ({"level": "issuer", "issuer": STAFF}, {"staff"}),
         ({"level": "client", "name": "web"}, {"own"}),
@@ -199,6 +199,9 @@ async def test_a_revoked_token_stays_so_if_its_clock_is_ahead(served: SessionGat
         b'{"level": "everything", "level": "client"}',
         b'{"level": "everything", "nmae": "x"}',
         b'{"level": "everything", "name": "x"}',
+        b'{"level": "everything"}',
+        b'{"level": "everything", "confirm": "yes"}',
+        b'{"level": "client", "name": "web", "confirm": "https://gw.example"}',
         b'{"level": "everything", "issuer": "https://gw.example"}',
         b'{"level": "issuer", "name": "x"}',
         b'{"level": "issuer", "issuer": "https://typo.example"}',
@@ -354,7 +357,7 @@ async def test_a_bug_is_a_refusal_without_a_word_of_the_request(
 
 
 async def test_a_body_that_cannot_be_decoded_is_a_bad_request(served: SessionGateway) -> None:
-    headers = {"Authorization": f"Bearer {ADMIN_TOKEN}", "Content-Encoding": "gzip"}
+    headers = {"Authorization": f"Bearer {ADMIN_TOKEN}", "Content-Encoding": "gzip", "Content-Type": "application/json"}
     url = f"{served.admin_url}/admin/api/v1/revocations"
     async with asyncio.timeout(5):
         answer = await served.ask("POST", url, headers=headers, data=b"this is no gzip")
@@ -377,6 +380,7 @@ async def test_a_body_that_is_broken_on_the_way_is_not_waited_for(
     host, _, port = served.admin_url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     head = f"POST /admin/api/v1/revocations HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ADMIN_TOKEN}\r\n"
+    head += "Content-Type: application/json\r\n"
     writer.write(f"{head}Transfer-Encoding: chunked\r\n\r\n5\r\n".encode() + b'{"a":\r\nzz\r\n')
     assert b" 4" in await asyncio.wait_for(reader.readline(), 20)
     writer.close()

@@ -29,7 +29,7 @@ ADMIN_TOKEN = "an-admin-token-of-32-characters-or-more"
 AUDIENCE = "https://api.example"
 SCOPE = "orders:read orders:write"
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds for what must come about, on a machine that has other things to do."""
 
 LINES = 40
@@ -170,6 +170,7 @@ class Fleet:
         ports = [port or free_port(), free_port(), free_port()]
         addresses = [f"127.0.0.1:{port}" for port in ports]
         config = {**self._config(*addresses), **self.changes, **changes}
+        config["admin"] = {"address": addresses[2], **config["admin"]}
         if "tls" in config:
             config["listen"] = [{"address": addresses[0], "tls": config.pop("tls")}]
         file, log = self.directory / f"{name}.yaml", self.directory / f"{name}.log"

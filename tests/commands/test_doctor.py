@@ -185,7 +185,9 @@ SESSIONS = {
 )
 def test_an_admin_api_that_others_can_reach_is_a_problem(address: str, level: str, tmp_path: Path) -> None:
     admin = f"{{address: '{address}', token_file: admin.token}}"
-    assert levels(admin_port(patient(tmp_path, admin=admin, **SESSIONS))) == [level]
+    assert levels(admin_port(patient(tmp_path, admin=admin))) == [level]
+    protected = f"{{address: '{address}', token_file: admin.token, tls: {{certificate: a.pem, key: a.key}}}}"
+    assert levels(admin_port(patient(tmp_path, admin=protected))) == ["ok"]
 
 
 def test_who_can_check_an_hmac_can_make_it(tmp_path: Path) -> None:

@@ -24,9 +24,9 @@ def places(**sections: Any) -> list[str]:
     return list(found(**sections))
 
 
-def test_sessions_need_state_and_the_admin_api_needs_sessions() -> None:
+def test_sessions_need_state_and_the_admin_api_needs_neither() -> None:
     assert places(sessions=SESSIONS) == ["sessions"]
-    assert places(admin=ADMIN) == ["admin"]
+    assert places(admin=ADMIN) == []
     assert places(sessions=SESSIONS, state=STATE, admin=ADMIN) == []
 
 

@@ -19,6 +19,8 @@ from gateway.proxy.plane import DataPlane
 from gateway.proxy.recorder import RequestRecorder
 from gateway.proxy.relay import Relay
 from gateway.telemetry.access_log import AccessLog
+from gateway.telemetry.decision_settings import DecisionSettings
+from gateway.telemetry.decisions import DecisionRing
 from gateway.telemetry.lines import LineWriter
 from gateway.telemetry.log import Log
 from gateway.telemetry.log_settings import LogSettings
@@ -145,7 +147,9 @@ class Recorder:
     def __init__(self) -> None:
         settings = LogSettings(level="error")
         access_log = AccessLog(settings, cast(LineWriter, _Nowhere()))
-        self._own = RequestRecorder(Metrics("0"), access_log, Log(settings, io.StringIO()))
+        self._own = RequestRecorder(
+            Metrics("0"), access_log, Log(settings, io.StringIO()), DecisionRing(DecisionSettings())
+        )
         self.relays: list[Relay] = []
         self.bugs: list[tuple[str, BaseException | None]] = []
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession, UnixConnector, web
 
+from gateway.config.compile_sessions import own_upstream
 from gateway.ops import listen
 from gateway.ops.listen import serve
 
@@ -87,6 +88,14 @@ async def test_a_malformed_or_oversized_request_is_neither_echoed_nor_logged(
     assert "secret" not in caplog.text
 
 
+async def test_an_unknown_expectation_is_not_echoed(runner: web.AppRunner) -> None:
+    head = b"GET /hello HTTP/1.1\r\nHost: ops\r\nExpect: a secret\r\nConnection: close\r\n\r\n"
+    answer = await answer_to(runner, head)
+    assert answer.startswith(b"HTTP/1.1 417 Expectation Failed\r\n")
+    assert b"secret" not in answer
+    assert b"\r\nServer: gateway\r\n" in answer
+
+
 async def test_a_bug_is_logged_and_not_shown(runner: web.AppRunner, caplog: pytest.LogCaptureFixture) -> None:
     answer = await answer_to(runner, b"GET /bug HTTP/1.1\r\nHost: ops\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
@@ -124,6 +133,11 @@ async def test_a_head_in_drops_holds_no_connection(monkeypatch: pytest.MonkeyPat
                 break
     writer.transport.abort()
     await runner.cleanup()
+
+
+def test_the_proxy_closes_an_idle_connection_to_the_gateways_own_routes_long_before_they_do() -> None:
+    """A login that comes while a connection is being closed from behind could not be sent again."""
+    assert own_upstream(Path("s")).idle_lifetime <= listen._LIMITS["keepalive_timeout"] / 2
 
 
 async def test_who_does_not_take_an_answer_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:

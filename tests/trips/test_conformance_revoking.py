@@ -424,7 +424,7 @@ async def test_an_older_cut_off_of_everybody_does_not_hide_a_later_one_of_a_clie
     """C183: as an administrator sets them."""
     older = await gate.log_in()
     gate.later(50)
-    assert (await gate.admin("POST", "/revocations", {"level": "everything"})).status == 204
+    assert (await gate.admin("POST", "/revocations", {"level": "everything", "confirm": ISSUER})).status == 204
     is_refused(await gate.api(older["access_token"]), REVOKED)
     gate.later(50)
     pair, other = await gate.log_in(), await opened(gate, "svc")

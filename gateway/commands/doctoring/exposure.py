@@ -59,9 +59,13 @@ def admin_port(patient: Patient) -> list[Finding]:
     address = patient.config.admin.address
     if address.path or not is_open(address.host):
         return [fine("admin_port", f"the admin API is on {address}, for this host only")]
+    if patient.config.admin.tls is not None:
+        return [fine("admin_port", f"the admin API is on {address}, with TLS")]
     says = f"the admin API is on {address}, without TLS: who can read the network gets a token that ends any session"
     return [
-        problem("admin_port", says, "bind it to 127.0.0.1 or a Unix socket, and go there through a tunnel with TLS")
+        problem(
+            "admin_port", says, "give it tls; or bind it to 127.0.0.1 or a Unix socket, and go there through a tunnel"
+        )
     ]
 
 

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 from gateway.commands.testing.comparing import Difference
 from gateway.commands.testing.coverage import Covered, Shadowed
 from gateway.commands.testing.judging import Outcome
+from gateway.config.mistakes import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def as_text(report: Report, *, verbose: bool) -> str:
     passed = len(report.results) - failed
     covered = sum(not each.lacks for each in report.coverage)
     lines.append(f"{passed} passed, {failed} failed; {covered} of {len(report.coverage)} routes covered")
-    return "\n".join(_printable(line) for line in lines)
+    return "\n".join(printable(line) for line in lines)
 
 
 def _failure(result: Result) -> Iterator[str]:
@@ -114,7 +115,7 @@ def as_junit(report: Report) -> str:
     lacking = list(filter(None, _uncovered(report))) if report.requires_coverage else []
     tests = len(report.results) + report.requires_coverage
     count = {"tests": str(tests), "failures": str(failures + bool(lacking))}
-    suite = ElementTree.Element("testsuite", {"name": _printable(report.file), **count})
+    suite = ElementTree.Element("testsuite", {"name": printable(report.file), **count})
     for result in report.results:
         place = {"classname": result.case, "name": result.request, "file": report.file, "line": str(result.line)}
         _add(suite, place, [] if result.passed else list(_failure(result))[1:])
@@ -125,12 +126,8 @@ def as_junit(report: Report) -> str:
 
 
 def _add(suite: ElementTree.Element, attributes: dict[str, str], failure: list[str]) -> None:
-    case = ElementTree.SubElement(suite, "testcase", {name: _printable(text) for name, text in attributes.items()})
+    case = ElementTree.SubElement(suite, "testcase", {name: printable(text) for name, text in attributes.items()})
     if failure:
-        text = "\n".join(_printable(line) for line in failure)
-        message = _printable(failure[0].strip())
+        text = "\n".join(printable(line) for line in failure)
+        message = printable(failure[0].strip())
         ElementTree.SubElement(case, "failure", {"message": message}).text = text
-
-
-def _printable(line: str) -> str:
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)

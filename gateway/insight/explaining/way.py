@@ -13,6 +13,7 @@ from gateway.config.snapshot import Snapshot
 from gateway.engine.cors import is_preflight
 from gateway.engine.gatekeeper import (
     UNDECIDED,
+    Gatekeeper,
     Verdict,
     asked_authenticators,
     refuse_anonymous,
@@ -20,6 +21,7 @@ from gateway.engine.gatekeeper import (
     refuse_expired,
 )
 from gateway.engine.paths import Target
+from gateway.engine.revoked import refuse_revoked
 from gateway.engine.routes import Route
 from gateway.insight.explaining.forwarded import NEW_REQUEST_ID, Forwarded, forwarded
 from gateway.insight.explaining.near import near_routes
@@ -59,9 +61,19 @@ class Explanation:
     disagreements: tuple[str, ...]
 
 
-def explain(snapshot: Snapshot, request: InboundRequest, verdict: Verdict, now: float, notices: Notices) -> Explanation:
-    """Return how a decision came about. `now` is the time at which it was made, `notices` what was fetched for it."""
-    way = _Way(snapshot, request, now, notices)
+def explain(
+    snapshot: Snapshot,
+    request: InboundRequest,
+    verdict: Verdict,
+    now: float,
+    notices: Notices,
+    keeper: Gatekeeper | None = None,
+) -> Explanation:
+    """Return how a decision came about. `now` is the time at which it was made, `notices` what was fetched for it.
+
+    `keeper` is who made it, if it was not the Snapshot's own.
+    """
+    way = _Way(snapshot, keeper or snapshot.gatekeeper, request, now, notices)
     way.go()
     way.compare("the steps come to", way.refusal, "the verdict", verdict.error if isinstance(verdict, Deny) else None)
     request_id = snapshot.forwarding.request_id(request, NEW_REQUEST_ID)
@@ -77,12 +89,14 @@ def explain(snapshot: Snapshot, request: InboundRequest, verdict: Verdict, now: 
 class _Way:
     """The way of one request. `refusal` is where it ends, None where it reaches the upstream."""
 
-    def __init__(self, snapshot: Snapshot, request: InboundRequest, now: float, notices: Notices) -> None:
+    def __init__(
+        self, snapshot: Snapshot, keeper: Gatekeeper, request: InboundRequest, now: float, notices: Notices
+    ) -> None:
         self.steps = Steps()
         self.refusal: Refusal | None = None
         self.disagreements: list[str] = []
         self._snapshot = snapshot
-        self._keeper = snapshot.gatekeeper
+        self._keeper = keeper
         self._request = request
         self._now = now
         self._notices = notices
@@ -157,8 +171,7 @@ class _Way:
             return
         self._issuing(route, token)
         principal = self._principal(route, token)
-        if self._snapshot.config.state is not None:
-            self.steps.note("caller", "revocation", "not looked at: nothing is asked of the store here")
+        self._revocation(route, principal)
         self._requirements(route, principal)
         self.steps.attempt(
             "upstream",
@@ -166,6 +179,21 @@ class _Way:
             lambda: self._keeper.identity(route, principal, self._now),
             lambda lines: f"{len(lines)} bytes",
         )
+
+    def _revocation(self, route: Route, principal: Principal) -> None:
+        view = self._keeper.revocations
+        if view is not None:
+            self.steps.attempt(
+                "caller",
+                "revocation",
+                lambda: refuse_revoked(view, route, principal, self._request),
+                lambda is_degraded: (
+                    f"none is known; the news is {view.staleness():.1f} s old"
+                    + (", too old, and the route lets it pass" if is_degraded else "")
+                ),
+            )
+        elif self._snapshot.config.state is not None:
+            self.steps.note("caller", "revocation", "not looked at: nothing is asked of the store here")
 
     def _token(self, route: Route) -> str | None:
         for source in route.sources:
@@ -222,7 +250,7 @@ class _Way:
         trial.take(token)
         answer: Refusal | None = None
         try:
-            if isinstance(authenticator.authenticate(token, self._now), Pending):
+            if isinstance(authenticator.prove(token, self._now), Pending):
                 answer = Unavailable(UNDECIDED)
         except Refusal as refusal:
             answer = refusal
@@ -230,11 +258,10 @@ class _Way:
 
     def _requirements(self, route: Route, principal: Principal) -> None:
         """Check them all, and raise the first refusal."""
-        [settings] = [settings for settings in self._snapshot.config.routes if settings.id == route.id]
         first = None
-        for path in dict.fromkeys(path for policy in settings.require for path in policy.claims):
+        for path in dict.fromkeys(path for policy in route.policies for path in policy.claims):
             self.steps.note("require", ".".join(path), shown_claim(claim_at(principal.claims, path)))
-        for policy in settings.require:
+        for policy in route.policies:
             check = partial(policy.check, principal, self._now)
             try:
                 self.steps.attempt("require", policy.words, check, lambda _: "holds")

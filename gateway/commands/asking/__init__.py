@@ -1,0 +1,1 @@
+"""Asking a gateway that runs, through its admin API."""

@@ -1,0 +1,1 @@
+"""Following decisions of a gateway that runs, for `gateway tail`."""

@@ -1,0 +1,1 @@
+"""Watching a gateway that runs, for `gateway top`."""

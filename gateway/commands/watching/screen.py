@@ -1,0 +1,52 @@
+"""A terminal that shows one picture after another, and is left as it was found."""
+
+import shutil
+import signal
+import sys
+from asyncio import Event, get_running_loop, timeout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+_ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
+"""To a second screen without a cursor, and back."""
+_HOME, _REST_OF_LINE, _REST_OF_SCREEN = "\x1b[H", "\x1b[K", "\x1b[J"
+
+
+class Screen:
+    def __init__(self) -> None:
+        self._has_changed = Event()
+
+    def size(self) -> tuple[int, int]:
+        """Return columns and lines."""
+        size = shutil.get_terminal_size()
+        return size.columns, size.lines
+
+    def show(self, lines: Sequence[str]) -> None:
+        """Show a picture in the place of the last one, without flicker."""
+        text = f"{_REST_OF_LINE}\n".join(lines)
+        sys.stdout.write(f"{_HOME}{text}{_REST_OF_LINE}{_REST_OF_SCREEN}")
+        sys.stdout.flush()
+
+    async def pause(self, seconds: float) -> None:
+        """Wait; not as long if the terminal gets another size."""
+        self._has_changed.clear()
+        with suppress(TimeoutError):
+            async with timeout(seconds):
+                await self._has_changed.wait()
+
+    def has_new_size(self) -> None:
+        self._has_changed.set()
+
+
+@contextmanager
+def screen() -> Iterator[Screen]:
+    """Take the terminal over, and give it back."""
+    taken = Screen()
+    get_running_loop().add_signal_handler(signal.SIGWINCH, taken.has_new_size)
+    sys.stdout.write(_ENTER)
+    try:
+        yield taken
+    finally:
+        sys.stdout.write(_LEAVE)
+        sys.stdout.flush()
+        get_running_loop().remove_signal_handler(signal.SIGWINCH)

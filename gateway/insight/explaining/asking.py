@@ -1,0 +1,15 @@
+"""Answers a question by the rules in force, without leaving a trace of it."""
+
+from gateway.config.snapshot import Snapshot
+from gateway.engine.question import Question
+from gateway.insight.explaining.way import Explanation, Notices, explain
+from gateway.model.request import InboundRequest
+
+
+async def answered(snapshot: Snapshot, question: Question, notices: Notices = ()) -> Explanation:
+    """Return what would become of a request, and why. Keys are fetched if need be; `notices` tells of that."""
+    keeper = snapshot.gatekeeper.onlooker(lambda: question.at)
+    peer = snapshot.forwarding.peer(question.peer)
+    request = InboundRequest(question.method, question.target, question.headers, peer, secure=question.secure)
+    verdict = await keeper.settle(request, keeper.decide(request))
+    return explain(snapshot, request, verdict, question.at, notices, keeper)

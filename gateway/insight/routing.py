@@ -1,0 +1,60 @@
+"""The routes as they work, and what happened on each."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from gateway.config.snapshot import Snapshot
+from gateway.engine.routes import Route
+from gateway.insight.counting import route_counts
+from gateway.insight.explaining.near import pattern
+from gateway.state.rate_limit import RateLimit
+
+
+def routes(snapshot: Snapshot, search: str, limit: int, offset: int) -> dict[str, Any]:
+    """Return those routes whose id, path, host or upstream has the text in it, by id."""
+    found = [route for route in snapshot.routes.routes if search in _text(route)]
+    found.sort(key=lambda route: (route.is_own, route.id))
+    return {"total": len(found), "routes": [shown_route(route) for route in found[offset : offset + limit]]}
+
+
+def route(snapshot: Snapshot, route_id: str | None) -> dict[str, Any] | None:
+    """Return one route; None if there is none of this id now."""
+    return next((shown_route(route) for route in snapshot.routes.routes if route.id == route_id), None)
+
+
+def shown_route(route: Route) -> dict[str, Any]:
+    return {
+        "id": route.id,
+        "path": pattern(route),
+        "hosts": list(route.hosts),
+        "methods": None if route.methods is None else list(route.methods),
+        "access": route.access,
+        "upstream": route.upstream,
+        "authenticators": [authenticator.name for authenticator in route.authenticators],
+        "require": [policy.words for policy in route.policies],
+        "token_from": [] if route.access == "public" else [source.place for source in route.sources],
+        "rate_limits": [_shown_limit(limit) for limit in (*route.address_limits, *route.caller_limits)],
+        "own": route.is_own,
+        **route_counts(route.tally),
+    }
+
+
+def routes_together(answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the routes of several processes, with the sums of what happened on them."""
+    first, *others = answers
+    rows = {row["id"]: row for row in first["routes"]}
+    for answer in others:
+        for other in answer["routes"]:
+            if (row := rows.get(other["id"])) is not None:
+                for counts in ("requests", "decisions"):
+                    row[counts] = dict(Counter(row[counts]) + Counter(other[counts]))
+    return first
+
+
+def _text(route: Route) -> str:
+    return " ".join((route.id, pattern(route), *route.hosts, route.upstream))
+
+
+def _shown_limit(limit: RateLimit) -> str:
+    return f"{limit.requests} in {limit.per:g} s by {limit.by}"

@@ -1,0 +1,115 @@
+"""The latest decisions of this process: a ring in memory, for operators who ask why a request was refused.
+
+What is kept is what the access log says of a request, and claims that the settings name. The oldest goes first.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final
+
+from gateway.model.principal import Principal
+from gateway.telemetry.access_log import PASSED, AccessEntry
+from gateway.telemetry.decision_settings import DecisionSettings
+
+_LONGEST: Final = 512
+"""Characters of a path or a user agent. Longer ones are cut: clients choose them."""
+_LONGEST_CLAIM: Final = 256
+
+
+_Kept = tuple[float, AccessEntry, str | None, dict[str, Any]]
+"""When the request was over, what the access log says of it, the session and the claims of its caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which decisions somebody asks for; None for any. `since` is a time in Unix seconds: only what ended later."""
+
+    request_id: str | None = None
+    subject: str | None = None
+    route: str | None = None
+    reason: str | None = None
+    client: str | None = None
+    is_refusal: bool | None = None
+    since: float = 0.0
+
+    def fits(self, entry: AccessEntry) -> bool:
+        return (
+            self.reason in (None, entry.reason)
+            and self.route in (None, entry.route)
+            and self.subject in (None, entry.subject)
+            and self.client in (None, entry.client)
+            and self.request_id in (None, entry.request_id)
+            and self.is_refusal in (None, entry.reason not in PASSED)
+        )
+
+
+class DecisionRing:
+    """Belongs to the event loop's thread."""
+
+    def __init__(self, settings: DecisionSettings) -> None:
+        self._kept: deque[_Kept] = deque()
+        self.adapt(settings)
+
+    def adapt(self, settings: DecisionSettings) -> None:
+        """Go by other settings from now on. What is kept stays, if there is room for it."""
+        self._kept = deque(self._kept, settings.keep)
+        self.keep = settings.keep
+        self._claims = settings.claims
+        self._every = round(1 / settings.sample) if settings.sample else 0
+        self._until_next = self._every
+        self.is_on = settings.keep > 0
+
+    def wants(self, status: int, reason: str) -> bool:
+        """Say whether a decision is to be kept: one in so many of those that went well, and all others."""
+        if status >= 500 or reason not in PASSED:
+            return True
+        self._until_next -= 1
+        if self._until_next:
+            return False
+        self._until_next = self._every
+        return True
+
+    def add(self, ended: float, entry: AccessEntry, principal: Principal | None) -> None:
+        """Keep a decision. `ended` is when the request was over, in Unix seconds."""
+        if len(entry.path) > _LONGEST or len(entry.user_agent or "") > _LONGEST:
+            entry = entry._replace(path=_cut(entry.path), user_agent=_cut(entry.user_agent or ""))
+        if principal is None:
+            self._kept.append((ended, entry, None, {}))
+        else:
+            self._kept.append((ended, entry, principal.session_id, _chosen(principal.claims, self._claims)))
+
+    def found(self, wanted: Wanted, most: int) -> list[dict[str, Any]]:
+        """Return the decisions that fit as operators see them, those that ended last first."""
+        return list(islice(self._found(wanted), most))
+
+    def _found(self, wanted: Wanted) -> Iterator[dict[str, Any]]:
+        for ended, entry, session, claims in reversed(self._kept):
+            if ended <= wanted.since:
+                return
+            if wanted.fits(entry):
+                shown = entry._asdict()
+                outcome = "allow" if entry.reason in PASSED else "refuse"
+                detail = shown.pop("error")
+                yield {
+                    "ended": ended,
+                    "outcome": outcome,
+                    "detail": detail,
+                    "session": session,
+                    "claims": claims,
+                    **shown,
+                }
+
+
+def _chosen(claims: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """Return those claims that may be shown. What is long or nested is cut: it is there to recognise somebody."""
+    chosen = {}
+    for name in names:
+        if (value := claims.get(name)) is not None:
+            chosen[name] = value if isinstance(value, bool | int | float) else _cut(str(value), _LONGEST_CLAIM)
+    return chosen
+
+
+def _cut(text: str, most: int = _LONGEST) -> str:
+    return text if len(text) <= most else f"{text[:most]}…"
