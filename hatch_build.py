@@ -65,6 +65,7 @@ MODULES = (
     "gateway/state/revocations.py",
     "gateway/state/settled.py",
     "gateway/timed_state.py",
+    "gateway/telemetry/decisions.py",
     "gateway/telemetry/session_tally.py",
     "gateway/endpoints/answers.py",
     "gateway/endpoints/app.py",

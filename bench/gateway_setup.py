@@ -12,16 +12,21 @@ from bench.revoked import fill_with_revoked_tokens
 from bench.scene import Ports, Scene
 
 _CONNECTIONS: Final = 12_000
+ADMIN_TOKEN: Final = "a-token-for-the-admin-api-of-a-benchmark"
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What differs between the gateways of a run. `revocations` is None for no state at all."""
+    """What differs between the gateways of a run. `revocations` is None for no state at all.
+
+    With `console` somebody looks at it all the time.
+    """
 
     revocations: int | None = 10_000
     routes: int = 0
     workers: int = 1
     access_log: bool = False
+    console: bool = False
 
 
 BARE: Final = Setup(revocations=None)
@@ -65,6 +70,11 @@ def write_gateway_config(scene: Scene, ports: Ports, setup: Setup = BARE) -> str
         },
         "routes": list(_routes(setup.routes)),
     }
+    if setup.console:
+        config["admin"] = {
+            "address": f"127.0.0.1:{ports.admin}",
+            "token_file": scene.write("admin-token", ADMIN_TOKEN),
+        }
     if setup.revocations is not None:
         config["state"] = {"url": f"sqlite:{scene.directory / SQLITE_FILE}"}
     # JSON is YAML, and quick to write and to read with 10,000 routes.

@@ -80,6 +80,22 @@ ROWS: Final = (
         at_once=True,
     ),
     Row(
+        "console",
+        "the console open, its ring full",
+        Case(who.WATCHED),
+        (("no console", Case(who.UNWATCHED)),),
+        turns=2,
+        at_once=True,
+    ),
+    Row(
+        "console-refused",
+        "the same, expired tokens (401)",
+        Case(who.WATCHED, works.REFUSED),
+        (("no console", Case(who.UNWATCHED, works.REFUSED)),),
+        turns=2,
+        at_once=True,
+    ),
+    Row(
         "workers-on-one-core",
         "two workers on one core",
         Case(who.TWO_WORKERS_ON_ONE_CORE),

@@ -16,6 +16,7 @@ class Ports:
     http: int
     tls: int
     ops: int
+    admin: int = 0
 
 
 @dataclass(frozen=True, slots=True)

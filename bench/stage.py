@@ -64,18 +64,27 @@ class Stage:
             yield {contender: self._started(f"{key}-{contender.slug}", contender) for contender in contenders}
 
     def _started(self, name: str, contender: Contender) -> Runner | BenchError:
-        ports = Ports(*free_ports(3))
+        ports = Ports(*free_ports(4))
         try:
             command = contender.command(self._scene.inside(name), ports)
             cores = self._cores.of(is_pinned=contender.is_pinned)
             pid = self._processes.start(name, command, cores, ports.http)
             check_answers(contender, ports, self._scene.material)
+            if contender.setup is not None and contender.setup.console:
+                self._watch(name, ports)
             await_idle(pid)
         except OSError as error:
             return _said(contender, BenchError(f"could not be started: {error}"))
         except BenchError as error:
             return _said(contender, error)
         return Runner(contender, name, pid, ports)
+
+    def _watch(self, name: str, ports: Ports) -> None:
+        """Let an operator look at a gateway, beside the load."""
+        [port] = free_ports(1)
+        command = [sys.executable, "-m", "bench.operator", "--port", str(port)]
+        command += ["--gateway", str(ports.http), "--admin", str(ports.admin)]
+        self._processes.start(f"{name}-operator", command, {self._cores.load}, port)
 
     def measure_row(
         self,

@@ -77,6 +77,7 @@ TARGETS: Final = (
     Target("latency added at half of saturation, p99", 1, added_p99, unit=" ms"),
     Target("CPU with 10,000 routes against 10", 1.05, _row("routes")),
     Target("CPU with 1 million revocations against none", 1.05, _row("revocations")),
+    Target("CPU with the console open and its ring full", 1.03, _row("console")),
     Target("CPU of a first-seen RS256 token against a known one", 4, _row("new")),
     Target("throughput of 1 MiB answers against nginx", 0.6, _row("1m", 1, lambda it: it.rate), is_least=True),
     Target("CPU per request with two workers against one", 1.1, _row("workers")),

@@ -1,19 +1,17 @@
 """What is counted and logged of a request when it has ended."""
 
-import re
 import time
 import traceback
 from typing import Final
 
 from gateway.model.request import InboundRequest
 from gateway.proxy.relay import Relay
-from gateway.telemetry.access_log import AccessEntry, AccessLog
+from gateway.telemetry.access_log import AccessLog, AccessValues
 from gateway.telemetry.decisions import DecisionRing
 from gateway.telemetry.log import Log
 from gateway.telemetry.metrics import Metrics
 
 _GONE: Final = frozenset({"client_gone", "slow_reader"})
-_END_OF_PATH: Final = re.compile(rb"[?#]")
 
 
 class RequestRecorder:
@@ -36,14 +34,15 @@ class RequestRecorder:
         tally.record(
             relay.request.method, status, reason, total, added, upstream, relay.request_bytes, relay.answer.body_bytes
         )
-        entry = None
-        if self._access_log.is_on and self._access_log.wants(status, reason):
-            entry = _entry(relay, status, reason, total, added, upstream)
-            self._access_log.write(entry)
-        if self._decisions.is_on and self._decisions.wants(status, reason):
-            if entry is None:
-                entry = _entry(relay, status, reason, total, added, upstream)
-            self._decisions.add(entry.time + total, entry, relay.principal)
+        is_logged = self._access_log.is_on and self._access_log.wants(status, reason)
+        is_kept = self._decisions.is_on and self._decisions.wants(status, reason)
+        if is_logged or is_kept:
+            ended = time.time()
+            values = _values(relay, status, reason, ended, total, added, upstream)
+            if is_logged:
+                self._access_log.write(values)
+            if is_kept:
+                self._decisions.add(ended, values, relay.principal)
 
     def cut(self, reason: str, number: int) -> None:
         """Log that connections were closed at a limit, without a request that could be recorded."""
@@ -66,38 +65,47 @@ def reason_of(relay: Relay) -> str:
     return "allow_stale" if relay.allow.is_degraded else "allow"
 
 
-def _entry(
-    relay: Relay, status: int, reason: str, total: float, added: float | None, upstream: float | None
-) -> AccessEntry:
-    request, principal = relay.request, relay.principal
+def _values(
+    relay: Relay, status: int, reason: str, ended: float, total: float, added: float | None, upstream: float | None
+) -> AccessValues:
+    """Return the fields of an AccessEntry, in their order."""
+    request, principal, route = relay.request, relay.principal, relay.route
     agents = request.all(b"user-agent")
-    return AccessEntry(
-        time=time.time() - total,
-        request_id=relay.request_id,
-        route=relay.route.id if relay.route is not None else None,
-        method=request.method,
-        path=shown_path(request),
-        status=status,
-        reason=reason,
-        client=relay.snapshot.forwarding.client_address(request),
-        subject=principal.subject if principal is not None else None,
-        authenticator=principal.authenticator if principal is not None else None,
-        token_id=principal.token_id if principal is not None else None,
-        upstream=relay.route.upstream if relay.allow is not None and relay.route is not None else None,
-        target=relay.target or None,
-        request_bytes=relay.request_bytes,
-        response_bytes=relay.answer.body_bytes,
-        duration_ms=total * 1000,
-        added_ms=None if added is None else added * 1000,
-        upstream_ms=None if upstream is None else upstream * 1000,
-        protocol=(request.upgrade or b"").decode("latin-1") if relay.tunnel is not None else f"http/{request.version}",
-        user_agent=agents[0].decode("latin-1") if agents else None,
-        error=str(relay.error) if relay.error is not None else None,
-        trace_id=relay.trace_id,
+    return (
+        ended - total,
+        relay.request_id,
+        None if route is None else route.id,
+        request.method,
+        shown_path(request),
+        status,
+        reason,
+        relay.snapshot.forwarding.client_address(request),
+        None if principal is None else principal.subject,
+        None if principal is None else principal.authenticator,
+        None if principal is None else principal.token_id,
+        None if relay.allow is None or route is None else route.upstream,
+        relay.target or None,
+        relay.request_bytes,
+        relay.answer.body_bytes,
+        total * 1000,
+        None if added is None else added * 1000,
+        None if upstream is None else upstream * 1000,
+        _protocol(relay),
+        agents[0].decode("latin-1") if agents else None,
+        None if relay.error is None else str(relay.error),
+        relay.trace_id,
     )
+
+
+def _protocol(relay: Relay) -> str:
+    if relay.tunnel is not None:
+        return (relay.request.upgrade or b"").decode("latin-1")
+    return "http/1.1" if relay.request.version == "1.1" else f"http/{relay.request.version}"
 
 
 def shown_path(request: InboundRequest) -> str:
     """Return the path as it came, without what may hold secrets: the query, a fragment, an authority."""
-    path = _END_OF_PATH.split(request.target, maxsplit=1)[0]
+    path = request.target.partition(b"?")[0]
+    if b"#" in path:
+        path = path.partition(b"#")[0]
     return path.decode("latin-1") if path.startswith(b"/") else ""

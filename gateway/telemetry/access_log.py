@@ -1,9 +1,9 @@
 """The access log: one line for each request.
 
     if access_log.wants(status, reason):
-        access_log.write(AccessEntry(...))
+        access_log.write((...))
 
-An entry is built only if it is going to be written. No part of a request is logged but the fields named here.
+A line is built only if it is going to be written. No part of a request is logged but the fields named here.
 """
 
 import random
@@ -66,6 +66,15 @@ class AccessEntry(NamedTuple):
     """The trace that the request is part of; only there with `traces`."""
 
 
+# fmt: off
+AccessValues = tuple[
+    float, str, str | None, str, str, int, str, str, str | None, str | None, str | None, str | None,
+    str | None, int, int, float, float | None, float | None, str, str | None, str | None, str | None,
+]
+# fmt: on
+"""The fields of an AccessEntry: a plain tuple is made in a fraction of the time."""
+
+
 class AccessLog:
     """Samples, formats and hands lines to a writer that never makes the event loop wait."""
 
@@ -91,9 +100,9 @@ class AccessLog:
             return False
         return self._sample >= 1 or status >= 500 or reason not in PASSED or self._chance() < self._sample
 
-    def write(self, entry: AccessEntry) -> None:
-        """Log one request."""
-        self._writer.write(self._format(entry))
+    def write(self, values: AccessValues) -> None:
+        """Log one request, of which these are the fields of an AccessEntry."""
+        self._writer.write(self._format(values))
 
     def dropped(self) -> Iterable[Reading]:
         """Read `gateway_access_log_dropped_total`."""
@@ -107,14 +116,13 @@ class _Json:
         self._second = -1
         self._date = ""
 
-    def line(self, entry: AccessEntry) -> str:
-        # Unpacked at once, because reading a field of a named tuple costs as much as escaping a string.
+    def line(self, values: AccessValues) -> str:
         # fmt: off
         (
             at, request_id, route, method, path, status, reason, client, subject, authenticator, token_id, upstream,
             target, request_bytes, response_bytes, duration_ms, added_ms, upstream_ms, protocol, user_agent, error,
             trace_id,
-        ) = entry
+        ) = values
         # fmt: on
         second = int(at)
         if second != self._second:
@@ -150,8 +158,9 @@ def _traced_end(trace_id: str) -> str:
     return f',"trace_id":"{trace_id}"{_END}'
 
 
-def _text_line(entry: AccessEntry) -> str:
+def _text_line(values: AccessValues) -> str:
+    entry = AccessEntry(*values)
     known = -1 if entry.trace_id is None else None
     fields = zip(entry._fields[1:known], entry[1:known], strict=True)
-    values = (f"{name}={quoted(f'{value:.3f}' if isinstance(value, float) else value)}" for name, value in fields)
-    return f"{rfc3339(entry.time)} {' '.join(values)}\n"
+    shown = (f"{name}={quoted(f'{value:.3f}' if isinstance(value, float) else value)}" for name, value in fields)
+    return f"{rfc3339(entry.time)} {' '.join(shown)}\n"

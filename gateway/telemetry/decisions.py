@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any, Final
 
 from gateway.model.principal import Principal
-from gateway.telemetry.access_log import PASSED, AccessEntry
+from gateway.telemetry.access_log import PASSED, AccessEntry, AccessValues
 from gateway.telemetry.decision_settings import DecisionSettings
 
 _LONGEST: Final = 512
@@ -18,8 +18,9 @@ _LONGEST: Final = 512
 _LONGEST_CLAIM: Final = 256
 
 
-_Kept = tuple[float, AccessEntry, str | None, dict[str, Any]]
+_Kept = tuple[float, AccessValues, str | None, dict[str, Any]]
 """When the request was over, what the access log says of it, the session and the claims of its caller."""
+_NO_CLAIMS: Final[dict[str, Any]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +35,15 @@ class Wanted:
     is_refusal: bool | None = None
     since: float = 0.0
 
-    def fits(self, entry: AccessEntry) -> bool:
+    def fits(self, values: AccessValues) -> bool:
+        request_id, route, reason, client, subject = values[1], values[2], values[6], values[7], values[8]
         return (
-            self.reason in (None, entry.reason)
-            and self.route in (None, entry.route)
-            and self.subject in (None, entry.subject)
-            and self.client in (None, entry.client)
-            and self.request_id in (None, entry.request_id)
-            and self.is_refusal in (None, entry.reason not in PASSED)
+            self.reason in (None, reason)
+            and self.route in (None, route)
+            and self.subject in (None, subject)
+            and self.client in (None, client)
+            and self.request_id in (None, request_id)
+            and self.is_refusal in (None, reason not in PASSED)
         )
 
 
@@ -71,26 +73,29 @@ class DecisionRing:
         self._until_next = self._every
         return True
 
-    def add(self, ended: float, entry: AccessEntry, principal: Principal | None) -> None:
-        """Keep a decision. `ended` is when the request was over, in Unix seconds."""
-        if len(entry.path) > _LONGEST or len(entry.user_agent or "") > _LONGEST:
-            entry = entry._replace(path=_cut(entry.path), user_agent=_cut(entry.user_agent or ""))
+    def add(self, ended: float, values: AccessValues, principal: Principal | None) -> None:
+        """Keep a decision. `ended` is when the request was over, in Unix seconds; `values` are those of its line in
+        the access log."""
+        agent = values[19]
+        if len(values[4]) > _LONGEST or (agent is not None and len(agent) > _LONGEST):
+            values = _shortened(values)
         if principal is None:
-            self._kept.append((ended, entry, None, {}))
+            self._kept.append((ended, values, None, _NO_CLAIMS))
         else:
-            self._kept.append((ended, entry, principal.session_id, _chosen(principal.claims, self._claims)))
+            claims = _chosen(principal.claims, self._claims) if self._claims else _NO_CLAIMS
+            self._kept.append((ended, values, principal.session_id, claims))
 
     def found(self, wanted: Wanted, most: int) -> list[dict[str, Any]]:
         """Return the decisions that fit as operators see them, those that ended last first."""
         return list(islice(self._found(wanted), most))
 
     def _found(self, wanted: Wanted) -> Iterator[dict[str, Any]]:
-        for ended, entry, session, claims in reversed(self._kept):
+        for ended, values, session, claims in reversed(self._kept):
             if ended <= wanted.since:
                 return
-            if wanted.fits(entry):
-                shown = entry._asdict()
-                outcome = "allow" if entry.reason in PASSED else "refuse"
+            if wanted.fits(values):
+                shown = AccessEntry(*values)._asdict()
+                outcome = "allow" if shown["reason"] in PASSED else "refuse"
                 detail = shown.pop("error")
                 yield {
                     "ended": ended,
@@ -100,6 +105,13 @@ class DecisionRing:
                     "claims": claims,
                     **shown,
                 }
+
+
+def _shortened(values: AccessValues) -> AccessValues:
+    entry = AccessEntry(*values)
+    agent = None if entry.user_agent is None else _cut(entry.user_agent)
+    shortened: AccessValues = entry._replace(path=_cut(entry.path), user_agent=agent)
+    return shortened
 
 
 def _chosen(claims: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
