@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from gateway.config.mistakes import SettingPath
@@ -81,8 +81,7 @@ class Insight:
 
     async def decisions(self, wanted: Wanted, most: int) -> Json:
         """Return those that fit, of all processes together the latest."""
-        arguments = {name: getattr(wanted, name) for name in wanted.__slots__}
-        told = await self._ask("decisions", wanted=arguments, most=most)
+        told = await self._ask("decisions", wanted=asdict(wanted), most=most)
         found = [decision for answer in told.answers for decision in answer]
         found.sort(key=_ended, reverse=True)
         return {"kept": self.ring.keep, "decisions": found[:most]}

@@ -13,7 +13,7 @@ class DecisionSettings(Settings):
     No token, cookie, query or body is ever among what is kept.
     """
 
-    keep: Annotated[int, Field(ge=0, le=100_000)] = 2000
+    keep: Annotated[int, Field(ge=0, le=100_000)] = 1000
     """How many each process keeps; each takes about 1 KiB. 0 keeps none."""
 
     sample: Annotated[float, Field(ge=0, le=1)] = 0.01

@@ -29,7 +29,7 @@ async def test_who_asks_is_told_who_they_are_and_what_this_is(served: SessionGat
     me = await told(served, "/me")
     assert (me["actor"], me["role"]) == ("admin token", "write")
     assert (me["gateway"]["issuer"], me["gateway"]["has_sessions"]) == ("https://gw.example", True)
-    assert me["gateway"]["decisions"] == {"keep": 2000, "sample": 0.01, "claims": []}
+    assert me["gateway"]["decisions"] == {"keep": 1000, "sample": 0.01, "claims": []}
 
 
 async def test_what_was_done_is_counted(served: SessionGateway) -> None:
