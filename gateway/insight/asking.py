@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
+from inspect import isawaitable
 from typing import Any
 
 from gateway.config.mistakes import SettingPath
@@ -61,10 +62,10 @@ class Insight:
     def _snapshot(self) -> Snapshot:
         return self.plane.snapshot
 
-    def answer(self, question: bytes) -> Any:
+    async def answer(self, question: bytes) -> Any:
         """Return what this process says to a question of another worker."""
         topic, arguments = json.loads(question)
-        return self._topics[topic](**arguments)
+        return await self._say(topic, arguments)
 
     async def counters(self) -> Json:
         told = await self._ask("counters")
@@ -118,10 +119,12 @@ class Insight:
         await self._ask("reload")
 
     async def _ask(self, topic: str, **arguments: Any) -> Told:
-        if self.gather is None:
-            return Told([self._topics[topic](**arguments)], {})
-        told = await self.gather(json.dumps([topic, arguments]).encode())
-        return told if told.answers else Told([self._topics[topic](**arguments)], told.workers)
+        told = Told([], {}) if self.gather is None else await self.gather(json.dumps([topic, arguments]).encode())
+        return told if told.answers else Told([await self._say(topic, arguments)], told.workers)
+
+    async def _say(self, topic: str, arguments: Json) -> Any:
+        said = self._topics[topic](**arguments)
+        return await said if isawaitable(said) else said
 
 
 def _ended(decision: Json) -> float:

@@ -3,8 +3,9 @@
 import asyncio
 import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from itertools import count
+from typing import Any
 
 from gateway.app import Gateway
 from gateway.model.told import Told
@@ -29,6 +30,7 @@ class Line:
         self._shares = shares
         self._gathered: dict[int, asyncio.Future[Told]] = {}
         self._questions = count()
+        self._tasks: set[asyncio.Task[None]] = set()
         self.is_cut = False
         """The parent is gone."""
         self._told_health = b""
@@ -73,15 +75,20 @@ class Line:
             del self._gathered[number]
         return answer
 
-    def _answer(self, message: Message) -> None:
+    async def _answer(self, message: Message) -> None:
         """Answer what another worker asks. Nobody waits for one that cannot."""
         answer = None
         try:
             if (insight := self._gateway.administration.insight) is not None:
-                answer = insight.answer(message.content)
+                answer = await insight.answer(message.content)
         except Exception as error:  # noqa: BLE001 - a bug must not end what listens here
             asyncio.get_running_loop().call_exception_handler({"message": "cannot answer", "exception": error})
         self._channel.send("answer", message.number, json.dumps(answer).encode())
+
+    def _begin(self, job: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(job)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _told(self, message: Message) -> None:
         told = self._gathered.get(message.number)
@@ -98,7 +105,7 @@ class Line:
             if message.word == "scrape":
                 self.tell_numbers(message.number)
             elif message.word == "question":
-                self._answer(message)
+                self._begin(self._answer(message))
             elif message.word == "told":
                 self._told(message)
             elif message.word == "adopt":
