@@ -55,7 +55,7 @@ class Insight:
             "upstreams": lambda: upstreams(self.plane.pools.values()),
             "keys": lambda: keys(self._snapshot, self.plane.clock()),
             "decisions": lambda wanted, most: self.ring.found(Wanted(**wanted), most),
-            "reload": self.reload_soon,
+            "reload": self._reload,
         }
 
     @property
@@ -117,6 +117,10 @@ class Insight:
     async def reload(self) -> None:
         """Have every process read the configuration again."""
         await self._ask("reload")
+
+    def _reload(self) -> bool:
+        self.reload_soon()
+        return True
 
     async def _ask(self, topic: str, **arguments: Any) -> Told:
         told = Told([], {}) if self.gather is None else await self.gather(json.dumps([topic, arguments]).encode())
