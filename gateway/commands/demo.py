@@ -14,19 +14,33 @@ from pathlib import Path
 
 from gateway.app import Gateway
 from gateway.commands.starting import event_loop
-from gateway.commands.trying.files import AUDIENCE, ISSUER, JWKS, KEYS, SESSIONS_ISSUER, STATE, USERS, prepare
+from gateway.commands.trying.files import (
+    ADMIN_TOKEN,
+    AUDIENCE,
+    ISSUER,
+    JWKS,
+    KEYS,
+    SESSIONS_ISSUER,
+    STATE,
+    USERS,
+    prepare,
+)
 from gateway.commands.trying.lines import to_try
 from gateway.commands.trying.upstream import serve_sample_upstream
+from gateway.config.admin import Admin
 from gateway.config.compile import CompileMistakes
 from gateway.config.load import load_config
 from gateway.config.mistakes import ConfigMistakes
+from gateway.config.schema import Config
 from gateway.mechanisms.base import BadSetting
 from gateway.model.upstream import Address
 from gateway.state.base import BadStore
+from gateway.telemetry.decision_settings import DecisionSettings
 from gateway.tokens.signing import UnusableKey
 
 _HOST = "127.0.0.1"
 _OPS_PORT = 9090
+_ADMIN_PORT = 9091
 _PORTS_TRIED = 100
 
 
@@ -38,6 +52,7 @@ class Demo:
     directory: Path
     gateway: Address
     ops: Address
+    admin: Address
     state: str | None = None
     """The URL of a store, where it is not to be a file in the directory."""
 
@@ -57,6 +72,12 @@ class Demo:
             "STATE_URL": self.state or f"sqlite:{self._file(STATE)}",
             "GATEWAY_LOG_FORMAT": "text",
         }
+
+    def administered(self, config: Config) -> Config:
+        """Return a configuration with a console, which shows everything."""
+        token_file, decisions = Path(self._file(ADMIN_TOKEN)), DecisionSettings(sample=1)
+        admin = Admin(address=self.admin, token_file=token_file, decisions=decisions)
+        return config.model_copy(update={"admin": admin})
 
     def _file(self, name: str) -> str:
         return str((self.directory / name).resolve())
@@ -97,18 +118,19 @@ def _demo(port: int, directory: Path) -> Demo:
     gateway = _free_port(port)
     if port not in (0, gateway):
         print(f"Port {port} is taken, so this is {gateway}.", flush=True)
-    ops = _free_port(_OPS_PORT, besides=gateway)
+    ops = _free_port(_OPS_PORT, gateway)
+    admin = _free_port(_ADMIN_PORT, gateway, ops)
     state = os.environ.get("STATE_URL") or None
-    return Demo(config_file(), directory, Address(_HOST, gateway), Address(_HOST, ops), state)
+    return Demo(config_file(), directory, Address(_HOST, gateway), Address(_HOST, ops), Address(_HOST, admin), state)
 
 
-def _free_port(first: int, besides: int | None = None) -> int:
+def _free_port(first: int, *besides: int) -> int:
     """Return the first free port from `first` on; any for 0. Raises OSError."""
     for port in range(first, min(first + _PORTS_TRIED, 65536)):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((_HOST, port))
-            if port != besides:
+            if port not in besides:
                 return int(probe.getsockname()[1])
     raise OSError(f"no free port from {first} on")
 
@@ -122,8 +144,8 @@ async def _run(demo: Demo) -> None:
         environment = demo.environment(address)
         password = prepare(demo.directory, environment, int(time.time()))
         loaded = load_config(demo.config, {**os.environ, **environment})
-        async with Gateway(loaded.config, demo.config.parent):
-            lines = to_try(demo.config, demo.directory, demo.gateway, demo.ops, password)
+        async with Gateway(demo.administered(loaded.config), demo.config.parent):
+            lines = to_try(demo.config, demo.directory, demo.gateway, demo.ops, demo.admin, password)
             print("\n".join(lines), flush=True)
             await stop.wait()
     finally:

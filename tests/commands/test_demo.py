@@ -86,6 +86,12 @@ def body(answer: str) -> dict[str, object]:
 def test_every_printed_line_does_what_it_says(tmp_path: Path) -> None:
     with demo(tmp_path, "--port", "0", "--directory", "my demo") as lines:
         tried, (listed, explained) = paste(lines, tmp_path)
+        console = next(line.strip() for line in lines if line.endswith("/admin/"))
+        page = shell(f"curl -s {console}", tmp_path)
+        tail = shell(next(line for line in lines if " tail " in line) + " --once --last 100 --json", tmp_path)
+    assert "<html" in page.stdout
+    reasons = {decision["reason"] for decision in map(json.loads, tail.stdout.splitlines())}
+    assert reasons >= {"allow", "missing_credentials", "expired_token", "insufficient_scope", "revoked_token"}, tail
     assert [status for status, _ in tried] == [200, 401, 401, 403, 200, 200, 200, 200, 204, 401, 200, 200]
     good, anonymous, expired, forbidden, *session, ready, metrics = (answer for _, answer in tried)
     assert '"X-User": "alice"' in good

@@ -20,6 +20,7 @@ JWKS = "jwks.json"
 KEYS = "keys.json"
 USERS = "users"
 STATE = "gateway.db"
+ADMIN_TOKEN = "admin-token"  # noqa: S105 - the name of a file
 _PRIVATE = "key.pem"
 _HOUR = 3600
 _EVERYTHING = "orders:read orders:write"
@@ -49,6 +50,8 @@ def prepare(directory: Path, environment: Mapping[str, str], now: int) -> str:
         _write(directory / f"{name}.token", key.sign(claims, typ="at+jwt") + "\n")
     if not (directory / KEYS).exists():
         create_file(directory / KEYS, new_document("EdDSA", now))
+    if not (directory / ADMIN_TOKEN).exists():
+        _write(directory / ADMIN_TOKEN, secrets.token_urlsafe(32) + "\n")
     password = secrets.token_hex(8)
     user = write_user("alice", new_hash(password.encode(), "argon2id"), {"scope": _EVERYTHING})
     _write(directory / USERS, user + "\n")

@@ -10,7 +10,9 @@ from pathlib import Path
 from gateway.model.upstream import Address
 
 
-def to_try(config: Path, directory: Path, gateway: Address, ops: Address, password: str) -> Iterator[str]:
+def to_try(
+    config: Path, directory: Path, gateway: Address, ops: Address, admin: Address, password: str
+) -> Iterator[str]:
     """Yield what to paste into a shell in the current directory. `password` is that of alice."""
     orders, place = f"http://{gateway}/api/orders", shlex.quote(str(directory))
     command = f". {_sourced(place)}/environment; {_program()}"
@@ -28,6 +30,11 @@ Paste these lines into another terminal, in the same directory:"""
 
 Why was the expired token refused?
   ({command} explain {setting} --url {orders} --token - < {place}/expired.token)
+
+See who is in, and why someone is not: the console, in a browser. Sign in with the token in {place}/admin-token.
+  http://{admin}/admin/
+The same in a terminal
+  {_program()} tail --admin http://{admin} --token-file {place}/admin-token
 
 Ctrl-C stops it.
 """
