@@ -35,7 +35,6 @@ from gateway.config.schema import Config
 from gateway.mechanisms.base import BadSetting
 from gateway.model.upstream import Address
 from gateway.state.base import BadStore
-from gateway.telemetry.decision_settings import DecisionSettings
 from gateway.tokens.signing import UnusableKey
 
 _HOST = "127.0.0.1"
@@ -75,9 +74,8 @@ class Demo:
 
     def administered(self, config: Config) -> Config:
         """Return a configuration with a console, which shows everything."""
-        token_file, decisions = Path(self._file(ADMIN_TOKEN)), DecisionSettings(sample=1)
-        admin = Admin(address=self.admin, token_file=token_file, decisions=decisions)
-        return config.model_copy(update={"admin": admin})
+        settings = {"address": str(self.admin), "token_file": self._file(ADMIN_TOKEN), "decisions": {"sample": 1}}
+        return config.model_copy(update={"admin": Admin.model_validate(settings)})
 
     def _file(self, name: str) -> str:
         return str((self.directory / name).resolve())
