@@ -54,9 +54,9 @@ format: $(VENV)/dev.done
 docs: $(BUILT)
 	$(BIN)/gateway schema > docs/config.schema.json
 	$(BIN)/gateway schema --format markdown > docs/configuration.md
+	$(BIN)/gateway schema --of admin-api --format markdown > docs/admin-api-reference.md
 	$(BIN)/python docs/site/reasons.py > gateway/insight/reasons.json
 
-# Without Envoy, on a platform that it is not made for, its rows say so.
 # The documentation as a site, in site/. A warning is an error, but not with --quiet.
 site: $(SITE)/site.done
 	NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build --strict
@@ -72,6 +72,7 @@ dist: $(VENV)/runtime.done $(SUPPLY)/supply.done
 audit: $(SUPPLY)/supply.done
 	$(SUPPLY)/bin/pip-audit --disable-pip --require-hashes -r locks/runtime.txt
 
+# Without Envoy, on a platform that it is not made for, its rows say so.
 bench: $(BUILT)
 	-$(MAKE) envoy
 	$(BIN)/python -m bench
@@ -123,8 +124,9 @@ $(VENV)/compiled.done: $(VENV)/runtime.done hatch_build.py $(shell find gateway 
 	$(BIN)/python hatch_build.py
 	touch $@
 
+# The lock is whole, and pip would not take what [tool.uv] overrides.
 $(VENV)/dev.done: $(VENV)/runtime.done locks/dev.txt
-	$(INSTALL) -r locks/dev.txt
+	$(INSTALL) --no-deps -r locks/dev.txt
 	touch $@
 
 $(SUPPLY)/supply.done: locks/supply.txt

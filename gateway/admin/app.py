@@ -8,6 +8,7 @@ from gateway.admin.auditing import Auditor
 from gateway.admin.console_pages import console_routes
 from gateway.admin.guard import guarded
 from gateway.admin.insight_handlers import InsightHandlers
+from gateway.admin.openapi import openapi_routes
 from gateway.admin.parts import AdminParts
 from gateway.admin.reading import BODY_BYTES
 from gateway.admin.roles import public
@@ -23,6 +24,6 @@ def admin_application(parts: Callable[[], AdminParts], log: Log, audit: AuditLog
     """Return the application. `parts` gives what holds for a request that comes now, from its begin to its end."""
     app = web.Application(client_max_size=BODY_BYTES, middlewares=[guarded(parts, log, audit)])
     auditor = Auditor(log, audit)
-    app.add_routes([*SessionHandlers(auditor).routes(), *InsightHandlers(auditor).routes()])
+    app.add_routes([*SessionHandlers(auditor).routes(), *InsightHandlers(auditor).routes(), *openapi_routes()])
     app.add_routes([public(each) for each in console_routes()])
     return app

@@ -4,6 +4,7 @@ In this order: how often an address may ask; whether another site's page made a 
 """
 
 import math
+import secrets
 from collections.abc import Callable
 from typing import Final
 
@@ -54,7 +55,8 @@ def guarded(parts: Callable[[], AdminParts], log: Log, audit: AuditLog) -> Middl
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        ASKER.set(Asker(address=request.remote))
+        request_id = secrets.token_hex(8)
+        ASKER.set(Asker(request_id=request_id, address=request.remote))
         is_outdated = False
         try:
             request[PARTS] = now = parts()
@@ -63,7 +65,7 @@ def guarded(parts: Callable[[], AdminParts], log: Log, audit: AuditLog) -> Middl
             await _admit(request, now.admission)
             response = await handler(request)
         except Exception as error:  # noqa: BLE001 - fail closed, without a word of the request
-            response = _answered(error)
+            response = _answered(error, request_id)
             if not isinstance(error, Refusal):
                 _report(error, response, log)
             elif not isinstance(error, RateLimited):  # a flood would fill the audit log
@@ -71,6 +73,7 @@ def guarded(parts: Callable[[], AdminParts], log: Log, audit: AuditLog) -> Middl
         for name, value in _HEADERS.items():
             response.headers.setdefault(name, value)
         response.headers["Server"] = "gateway"
+        response.headers["X-Request-ID"] = request_id
         if is_outdated:
             response.force_close()
         return response
@@ -138,26 +141,26 @@ def _report(error: Exception, response: web.StreamResponse, log: Log) -> None:
         log.error("bug", place="admin", error=type(error).__name__)
 
 
-def _answered(error: Exception) -> web.StreamResponse:
+def _answered(error: Exception, request_id: str) -> web.StreamResponse:
     """Return the answer to a request that failed. What nobody has thought of is our fault."""
     match error:
         case Refusal():
-            return _refused(error)
+            return _refused(error, request_id)
         case web.HTTPNotFound():
-            return _refused(NoRoute("no such path"))
+            return _refused(NoRoute("no such path"), request_id)
         case web.HTTPMethodNotAllowed(allowed_methods=allowed):
-            answer = _refused(MethodNotAllowed("another method"))
+            answer = _refused(MethodNotAllowed("another method"), request_id)
             answer.headers["Allow"] = ", ".join(sorted(allowed))
             return answer
         case web.HTTPRequestEntityTooLarge():
-            return _refused(OversizedBody(f"longer than {BODY_BYTES} bytes"))
+            return _refused(OversizedBody(f"longer than {BODY_BYTES} bytes"), request_id)
         case web.RequestPayloadError():
-            return _refused(MalformedGrantRequest(type(error).__name__))
-    return _refused(InternalError(type(error).__name__))
+            return _refused(MalformedGrantRequest(type(error).__name__), request_id)
+    return _refused(InternalError(type(error).__name__), request_id)
 
 
-def _refused(refusal: Refusal) -> web.StreamResponse:
-    shown_face = face(refusal, _CHALLENGE, "-")
+def _refused(refusal: Refusal, request_id: str) -> web.StreamResponse:
+    shown_face = face(refusal, _CHALLENGE, request_id)
     response = web.Response(status=shown_face.status, body=shown_face.body)
     response.headers.extend(shown_face.headers)
     return response

@@ -1,12 +1,12 @@
 """What a call asks to be explained: `{"method": "GET", "url": "https://api.example/orders/7", "token": "…"}`."""
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from gateway.engine.question import Question, asked, header, peer_address, url_parts
 from gateway.model.errors import MalformedGrantRequest
+from gateway.model.moments import LAST_SECOND
 from gateway.model.request import Header
 from gateway.tokens.strict_json import NotStrictJson, read_object
 
@@ -62,6 +62,6 @@ def _headers(value: object) -> list[Header]:
 def _time(value: object, now: float) -> float:
     if value is None:
         return now
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise MalformedGrantRequest("at is a number: Unix seconds")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LAST_SECOND:
+        raise MalformedGrantRequest("at is a time in Unix seconds")
     return value

@@ -67,6 +67,7 @@ class SessionHandlers:
 
     async def credential_change(self, request: web.Request) -> web.Response:
         """A password was changed or a factor removed: whoever is logged in must log in again."""
+        Parameters(request).only()
         subject = request.match_info["subject"]
         work = _service(request).end_subject(subject, EndReason.CREDENTIAL_CHANGE)
         number = await self._auditor.done(request, "credential_change", work, subject=subject)
@@ -81,6 +82,7 @@ class SessionHandlers:
         return web.json_response(shown(session))
 
     async def end_session(self, request: web.Request) -> web.Response:
+        Parameters(request).only()
         sid = request.match_info["sid"]
         work = _service(request).end(sid, EndReason.ADMIN)
         if not await self._auditor.done(request, "end_session", work, session=sid):
@@ -89,6 +91,7 @@ class SessionHandlers:
 
     async def cut_off(self, request: web.Request) -> web.Response:
         """Make void what was issued until now. Sessions of our own also end."""
+        Parameters(request).only()
         parts, service = request[PARTS], _service(request)
         what = read_cutting(await body_of(request), parts.issuer or "", parts.issuers)
         is_ours = what.issuer == parts.issuer

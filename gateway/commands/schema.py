@@ -1,4 +1,4 @@
-"""`gateway schema`: what a configuration may hold, for editors (JSON Schema) and for people (Markdown)."""
+"""`gateway schema`: what a configuration may hold, and what the admin API takes: for programs, and as Markdown."""
 
 import argparse
 import json
@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
+from gateway.admin.openapi import document
+from gateway.commands.showing.api_reference import api_reference
 from gateway.commands.showing.meanings import meanings
 from gateway.commands.showing.reference import reference
 from gateway.commands.testing.cases import Cases
@@ -19,15 +21,25 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     parser = subparsers.add_parser(
         "schema",
         help="print the JSON schema or the reference of the configuration",
-        description="Print what a configuration may hold: as JSON schema for editors, or as reference in Markdown.",
+        description="Print what a configuration may hold, as JSON schema for editors or as reference in Markdown; "
+        "or what the admin API takes and answers, as OpenAPI or as reference.",
     )
     parser.add_argument("--format", choices=("json", "markdown"), default="json", help="json (default) or markdown")
-    parser.add_argument("--of", choices=("config", "cases"), default="config", help="cases: JSON, for `gateway test`")
+    parser.add_argument(
+        "--of",
+        choices=("config", "cases", "admin-api"),
+        default="config",
+        help="config (default); cases for `gateway test`, as JSON only; or the admin API",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     if arguments.of == "cases":
         print(json.dumps(cases_schema(), indent=2, ensure_ascii=False))
+    elif arguments.of == "admin-api":
+        described = document()
+        is_text = arguments.format == "markdown"
+        print(api_reference(described) if is_text else json.dumps(described, indent=2, ensure_ascii=False))
     else:
         print(reference(json_schema()) if arguments.format == "markdown" else json_schema_text())
     return 0

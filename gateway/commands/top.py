@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 1
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         pass
     return 0
 
@@ -72,19 +72,19 @@ async def _watch(door: Door, every: float) -> None:
     async with AdminClient(door) as client:
         samples.append(await take_sample(client))
         with screen() as shown:
-            view, trouble = view_of(samples[0], samples[0]), ""
+            view, trouble, pause = view_of(samples[0], samples[0]), "", every
             while True:
                 _show(shown, view, trouble, paint)
-                await shown.pause(every)
+                await shown.pause(pause)
                 try:
                     sample = await take_sample(client)
                 except NoAnswer as error:
-                    trouble = f"{error}; asking again"
+                    trouble, pause = f"asking again: {error}", max(every, error.retry_after)
                     continue
                 if has_restarted(samples[-1], sample):
                     samples.clear()
                 samples.append(sample)
-                view, trouble = view_of(samples[0], sample), ""
+                view, trouble, pause = view_of(samples[0], sample), "", every
 
 
 def _show(shown: Screen, view: View, trouble: str, paint: Paint) -> None:

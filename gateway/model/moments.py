@@ -2,14 +2,14 @@
 
 from datetime import UTC, datetime
 
-_LAST_SECOND = 253402300799
+LAST_SECOND = 253402300799
 """The end of the year 9999, which is as far as `datetime` goes."""
 _UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"))
 
 
 def moment(seconds: float) -> str:
     """Return Unix seconds as a date and time in UTC."""
-    if not 0 <= seconds <= _LAST_SECOND:
+    if not 0 <= seconds <= LAST_SECOND:
         return "no possible time"
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 

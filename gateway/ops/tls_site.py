@@ -9,6 +9,7 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
@@ -24,15 +25,27 @@ _NO_FILES: Final = 1.0
 """Seconds to wait when no connection can be taken, for want of files or memory."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Handshake:
+    sock: socket.socket
+    connection: web.RequestHandler
+    """What it will be when it has succeeded."""
+
+    @property
+    def is_under_way(self) -> bool:
+        return self.connection.transport is None
+
+
 class TlsSite(web.BaseSite):
-    """Takes over a listening socket. Beyond `most` connections, handshakes included, they are closed."""
+    """Takes over a listening socket. There are `most` connections, handshakes included: for one more, the handshake
+    that began first has to go; without one, the newcomer. So nobody who cannot end a handshake keeps others out."""
 
     def __init__(self, runner: web.AppRunner, sock: socket.socket, tls: Tls, most: int | None) -> None:
         super().__init__(runner)
         self._sock = sock
         self._tls = tls
         self._most = most
-        self._handshakes: set[asyncio.Task[None]] = set()
+        self._handshakes: dict[asyncio.Task[None], _Handshake] = {}
         self._taken: set[socket.socket] = set()
         """Connections whose handshake has not begun."""
 
@@ -48,12 +61,10 @@ class TlsSite(web.BaseSite):
     async def stop(self) -> None:
         asyncio.get_running_loop().remove_reader(self._sock)
         self._sock.close()
-        for handshake in self._handshakes:
-            handshake.cancel()
+        for task in self._handshakes:
+            task.cancel()
         if self._handshakes:
             await asyncio.wait(self._handshakes)
-        for sock in self._taken:
-            sock.close()
         await super().stop()
 
     def _take(self) -> None:
@@ -69,20 +80,10 @@ class TlsSite(web.BaseSite):
             except OSError as error:
                 self._pause(error)
                 return
-            if self._is_full:
+            if self._has_room():
+                self._begin(sock)
+            else:
                 sock.close()
-                continue
-            sock.setblocking(False)
-            self._taken.add(sock)
-            handshake = asyncio.get_running_loop().create_task(self._lead(sock))
-            self._handshakes.add(handshake)
-            handshake.add_done_callback(self._handshakes.discard)
-
-    @property
-    def _is_full(self) -> bool:
-        server = self._runner.server
-        assert server is not None
-        return self._most is not None and len(self._handshakes) + len(server.connections) >= self._most
 
     def _pause(self, error: OSError) -> None:
         loop = asyncio.get_running_loop()
@@ -90,11 +91,36 @@ class TlsSite(web.BaseSite):
         loop.remove_reader(self._sock)
         loop.call_later(_NO_FILES, self._take)
 
-    async def _lead(self, sock: socket.socket) -> None:
+    def _has_room(self) -> bool:
+        """Make room for one more. Returns False where nobody can go."""
+        waiting = [task for task, each in self._handshakes.items() if each.is_under_way and not task.cancelling()]
+        if self._most is None or len(waiting) + len(self._server_of_all.connections) < self._most:
+            return True
+        return bool(waiting) and waiting[0].cancel()
+
+    @property
+    def _server_of_all(self) -> web.Server:
         server = self._runner.server
         assert server is not None
-        self._taken.discard(sock)
+        return server
+
+    def _begin(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        handshake = _Handshake(sock, self._server_of_all())
+        self._taken.add(sock)
+        task = asyncio.get_running_loop().create_task(self._lead(handshake))
+        self._handshakes[task] = handshake
+        task.add_done_callback(self._is_over)
+
+    async def _lead(self, handshake: _Handshake) -> None:
+        self._taken.discard(handshake.sock)
         with contextlib.suppress(OSError):  # it failed, or the client left
             await asyncio.get_running_loop().connect_accepted_socket(
-                server, sock, ssl=self._tls(), ssl_handshake_timeout=_PATIENCE
+                lambda: handshake.connection, handshake.sock, ssl=self._tls(), ssl_handshake_timeout=_PATIENCE
             )
+
+    def _is_over(self, task: asyncio.Task[None]) -> None:
+        sock = self._handshakes.pop(task).sock
+        if sock in self._taken:
+            self._taken.discard(sock)
+            sock.close()

@@ -102,8 +102,24 @@ def operator(
     names: Sequence[x509.GeneralName] = (),
     *,
     lifetime: timedelta = timedelta(hours=1),
+    usage: x509.ExtendedKeyUsage | None = None,
 ) -> ssl.SSLContext:
     """Return the TLS of an operator who trusts `authority` and has a certificate of `issuer` with these names."""
+    tls = authority.client()
+    tls.load_cert_chain(*key_pair(directory, issuer, common, names, lifetime=lifetime, usage=usage))
+    return tls
+
+
+def key_pair(
+    directory: Path,
+    issuer: Authority,
+    common: str,
+    names: Sequence[x509.GeneralName],
+    *,
+    lifetime: timedelta = timedelta(hours=1),
+    usage: x509.ExtendedKeyUsage | None = None,
+) -> tuple[Path, Path]:
+    """Return the files of a certificate with these names, and of its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     now = datetime.now(UTC)
     builder = (
@@ -117,11 +133,11 @@ def operator(
     )
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    if usage is not None:
+        builder = builder.add_extension(usage, critical=False)
     identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key())
     certificate = builder.add_extension(identifier, critical=False).sign(issuer.key, hashes.SHA256())
     file = directory / f"operator-{x509.random_serial_number():x}.pem"
-    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    file.write_bytes(certificate.public_bytes(Encoding.PEM) + secret)
-    tls = authority.client()
-    tls.load_cert_chain(file)
-    return tls
+    file.write_bytes(certificate.public_bytes(Encoding.PEM))
+    file.with_suffix(".key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return file, file.with_suffix(".key")

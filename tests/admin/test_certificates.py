@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, TCPConnector
 from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from gateway.admin.certificates import Certificate, certificate_of
 from tests.admin.operating import READ_TOKEN, TOKENS, WRITE_TOKEN, Operated, operated, operator
@@ -155,6 +156,16 @@ async def test_nobody_connects_without_a_certificate_of_the_authority_of_operato
     )
     assert await refused(required, ended, WRITE_TOKEN)
     assert await required.role(required.tls(ALICE)) != 401
+
+
+async def test_the_certificate_of_a_server_is_no_operators(required: Ops) -> None:
+    """An authority that is also that of servers: whoever has the key of one could else pose as an operator."""
+    server = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
+    posing = operator(required.directory, required.authority, required.operators, "x", [ALICE], usage=server)
+    assert await refused(required, posing)
+    client = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+    honest = operator(required.directory, required.authority, required.operators, "x", [ALICE], usage=client)
+    assert await required.role(honest) == ("certificate URI:spiffe://ops.example/alice", "write")
 
 
 async def test_where_certificates_are_optional_a_token_does_as_well(optional: Ops) -> None:

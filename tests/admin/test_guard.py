@@ -86,6 +86,15 @@ async def test_a_reader_looks_and_changes_nothing(served: Operated) -> None:
     assert [each["path"] for each in refused][:2] == [f"{API}/reload", f"{API}/revocations"]
 
 
+async def test_an_answer_names_its_line_in_the_audit_log(served: Operated) -> None:
+    refused = await served.ask("POST", "reload", token=READ_TOKEN)
+    changed = await served.ask("POST", "reload")
+    [line] = await served.audited("admin_refused", 1)
+    assert line["request_id"] == refused.one("X-Request-ID") == json_of(refused)["request_id"]
+    [line] = await served.audited("admin_change", 1)
+    assert line["request_id"] == changed.one("X-Request-ID") != refused.one("X-Request-ID")
+
+
 async def test_a_writer_looks_too(served: Operated) -> None:
     me = json_of(await served.ask("GET", "me"))
     assert (me["actor"], me["role"]) == ("admin token", "write")

@@ -66,7 +66,7 @@ class AdminClient:
         url = URL(f"{self._door.url}{PREFIX}{path}", encoded=True).with_query(parameters)
         try:
             async with self._http.request(method, url, allow_redirects=False) as response:
-                body = await response.content.read(_MOST) if response.content_length is None else await response.read()
+                body = await self._body(response)
         except (OSError, aiohttp.ClientError, TimeoutError) as error:
             raise NoAnswer(f"no answer from {self._door.place}: {_in_words(error)}") from error
         if response.status == 204:
@@ -79,6 +79,14 @@ class AdminClient:
         if response.status >= 300:
             raise self._refusal(response.status, answer, response.headers)
         return answer
+
+    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
+        body = bytearray()
+        async for piece in response.content.iter_any():
+            body += piece
+            if len(body) > _MOST:
+                raise NotLetIn(f"what answers at {self._door.place} says too much for the admin API of a gateway")
+        return bytes(body)
 
     def _refusal(self, status: int, answer: Mapping[str, Any], headers: Mapping[str, str]) -> Exception:
         words = (str(answer[name]) for name in ("error", "error_description") if name in answer)
@@ -116,9 +124,11 @@ def _in_words(error: Exception) -> str:
     match error:
         case asyncio.TimeoutError():
             return f"nothing came within {_SECONDS:g} s"
+        case aiohttp.ClientResponseError():
+            return "it does not speak HTTP"
         case aiohttp.ClientConnectorCertificateError():
             why = printable(str(error.certificate_error))
-            return f"its certificate is not accepted ({why}); --ca FILE vouches for it"
+            return f"its certificate is not accepted ({why}); --ca FILE says who vouches, --admin URL what it is called"
         case aiohttp.ClientConnectorError(os_error=os_error):
             number = None if isinstance(os_error, ssl.SSLError | socket.gaierror) else os_error.errno
             why = os.strerror(number) if number else os_error.strerror or str(os_error)

@@ -63,9 +63,12 @@ def tls_context(ca: Path | None, certificate: Path | None, key: Path | None) -> 
     """Return what a server's certificate is checked with, and the client's own. Raises NoDoor."""
     try:
         context = ssl.create_default_context(cafile=ca)
-        if certificate is not None:
+    except OSError as error:
+        raise NoDoor(f"{ca}: cannot be used: {error.strerror or error}") from error
+    if certificate is not None:
+        try:
             context.load_cert_chain(certificate, key)
-    except (OSError, ssl.SSLError) as error:
-        named = ", ".join(str(file) for file in (ca, certificate, key) if file is not None)
-        raise NoDoor(f"{named}: cannot be used: {error.strerror or error}") from error
+        except OSError as error:
+            names = f"{certificate}, {key}" if key is not None else str(certificate)
+            raise NoDoor(f"{names}: cannot be used: {error.strerror or error}") from error
     return context

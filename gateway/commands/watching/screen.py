@@ -3,7 +3,7 @@
 import shutil
 import signal
 import sys
-from asyncio import Event, get_running_loop, timeout
+from asyncio import Event, current_task, get_running_loop, timeout
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
@@ -40,13 +40,16 @@ class Screen:
 
 @contextmanager
 def screen() -> Iterator[Screen]:
-    """Take the terminal over, and give it back."""
-    taken = Screen()
-    get_running_loop().add_signal_handler(signal.SIGWINCH, taken.has_new_size)
+    """Take the terminal over, and give it back, also when the process is to end: then the task is cancelled."""
+    taken, loop, task = Screen(), get_running_loop(), current_task()
+    assert task is not None
+    loop.add_signal_handler(signal.SIGWINCH, taken.has_new_size)
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)
     sys.stdout.write(_ENTER)
     try:
         yield taken
     finally:
         sys.stdout.write(_LEAVE)
         sys.stdout.flush()
-        get_running_loop().remove_signal_handler(signal.SIGWINCH)
+        loop.remove_signal_handler(signal.SIGWINCH)
+        loop.remove_signal_handler(signal.SIGTERM)

@@ -21,7 +21,7 @@ def summary(view: View) -> Iterator[Row]:
     clock = datetime.fromtimestamp(view["at"], UTC).strftime("%H:%M:%S UTC")
     yield bold(f"gateway {printable(gateway['version'])}"), plain(f"  {clock}  {issuer}")
     cpu, memory = f"cpu {view['cpu_share'] * 100:.0f} %", f"memory {size(view['memory_bytes'])}"
-    yield (*_workers(view["workers"]), plain(f"{cpu}   {memory}   "), _reload(view))
+    yield (*_workers(view["workers"]), *_reload(view), plain(f"{cpu}   {memory}"))
     by_status = _listed(requests["by_status"])
     yield label("requests"), bold(f"{rate(requests['per_second'])}/s"), plain(f"   {by_status}")
     share = f"   {refused['share'] * 100:.1f} % of all, in {view['over_seconds']:.0f} s"
@@ -40,16 +40,15 @@ def _workers(workers: Mapping[str, int] | None) -> Iterator[Cell]:
         yield plain("one process   ")
         return
     others = [f"{number} {state}" for state, number in workers.items() if number and state != "ready"]
-    yield plain(f"workers {workers['ready']}/{sum(workers.values())} ready   ")
-    if others:
-        yield alarming(f"{', '.join(others)}   ", is_bad=True)
+    states = ", ".join([f"{workers['ready']} ready", *others])
+    yield alarming(f"workers {states}   ", bool(others))
 
 
-def _reload(view: View) -> Cell:
+def _reload(view: View) -> Iterator[Cell]:
     when = distance(view["reload"]["at"], view["at"])
-    if view["reload"]["successful"]:
-        return plain(f"loaded {when}")
-    return alarming(f"the file has mistakes, that of {when} is in force", is_bad=True)
+    if not view["reload"]["successful"]:
+        yield alarming("reload failed, ", is_bad=True)
+    yield plain(f"loaded {when}   ")
 
 
 def _sessions(view: View) -> Iterator[Row]:
