@@ -77,6 +77,7 @@ class Upkeep:
         self._view_sharing: Sharing | None = None
         self.state: State | None = None
         self.rates = RateTable(config.limits.rate_keys)
+        self._max_staleness = config.revocation.max_staleness
         self.seen = self._acknowledgements.seen
         if config.state is not None:
             state = open_state(config.state, directory, notice, clock)
@@ -122,6 +123,9 @@ class Upkeep:
             self._former = [each for each in (*self._former, self._sessions) if each.under_way]
         self._sessions = snapshot.sessions
         self.rates.capacity = snapshot.config.limits.rate_keys
+        self._max_staleness = min(
+            snapshot.config.revocation.max_staleness, *(route.max_staleness for route in snapshot.routes.routes)
+        )
         self._follow_alarms(snapshot, post)
 
     def _follow_alarms(self, snapshot: Snapshot, post: Post) -> None:
@@ -172,6 +176,7 @@ class Upkeep:
         metrics.observe_durations("gateway_revocation_delay_seconds", lambda: [((), self._delays)])
         if view is not None:
             metrics.observe("gateway_revocation_staleness_seconds", lambda: [((), view.staleness())])
+            metrics.observe("gateway_revocation_max_staleness_seconds", lambda: [((), self._max_staleness)])
             metrics.observe("gateway_revocations", lambda: [((), len(view))])
         metrics.observe("gateway_revocation_resyncs_total", lambda: [((name,), n) for name, n in self._resyncs()])
         metrics.observe("gateway_revocations_restored_total", lambda: [((), self._restored())])

@@ -78,6 +78,7 @@ async def test_what_becomes_of_sessions_is_counted(tmp_path: Path) -> None:
             "gateway_revocations": 1,
         }
         assert numbers["gateway_revocation_staleness_seconds"] < 5
+        assert numbers["gateway_revocation_max_staleness_seconds"] == 30
         assert numbers['gateway_store_seconds_count{operation="commit"}'] >= 3
         assert numbers['gateway_store_errors_total{operation="commit"}'] == 0
         [theft] = served.events("refresh_token_reuse")

@@ -215,6 +215,12 @@ METRICS = (
         "Age of what is known of revocations; +Inf until the first snapshot",
         merge="max",
     ),
+    Metric(
+        "gateway_revocation_max_staleness_seconds",
+        "gauge",
+        "The smallest max_staleness of the configuration in force",
+        merge="max",
+    ),
     Metric("gateway_revocations", "gauge", "Revocations in force, as this process knows them", merge="max"),
     Metric(
         "gateway_revocation_resyncs_total",

@@ -2,10 +2,11 @@
 
 Ready: at least one worker is, and none has been missing for longer than a restart may take. A worker that is missing
 for long makes the whole not ready, because the connections that the kernel puts into its queue wait: better that
-others get them. One whose connections another worker takes is not missing in this sense: nobody waits.
+others get them. So does one that has never been ready: it takes connections from the start, and answers them 503. One whose connections another worker takes is not missing in this sense: nobody waits.
 Live: the parent answers. Workers that need a restart are restarted by the parent, and not by killing all of them.
 """
 
+import math
 from collections.abc import Iterable
 from time import monotonic
 
@@ -26,7 +27,7 @@ class Seat:
         """One that closed unasked, and for which a replacement was tried before its end."""
         self.deputy: WorkerProcess | None = None
         """One of another slot that takes the connections of this one, while its own takes none."""
-        self._ready_at = monotonic()
+        self._ready_at = -math.inf
 
     @property
     def is_taken(self) -> bool:

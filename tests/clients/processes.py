@@ -170,7 +170,8 @@ class Fleet:
         ports = [port or free_port(), free_port(), free_port()]
         addresses = [f"127.0.0.1:{port}" for port in ports]
         config = {**self._config(*addresses), **self.changes, **changes}
-        config["admin"] = {"address": addresses[2], **config["admin"]}
+        if config["admin"] is not None:
+            config["admin"] = {"address": addresses[2], **config["admin"]}
         if "tls" in config:
             config["listen"] = [{"address": addresses[0], "tls": config.pop("tls")}]
         file, log = self.directory / f"{name}.yaml", self.directory / f"{name}.log"

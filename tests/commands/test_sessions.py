@@ -1,4 +1,4 @@
-"""`gateway sessions`: what is ended there is over in a gateway that runs."""
+"""`gateway sessions`: what is ended there is over in a gateway that runs, which does it itself or hears of it."""
 
 import asyncio
 import json
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.cli import main
+from gateway.engine.sessions import Opening
 from tests.minting import jwks
 from tests.session_gateway import SECTIONS, SessionGateway, session_gateway, write_files
 from tests.trips.running import KEY, config
@@ -142,3 +143,52 @@ def test_a_user_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr("getpass.getuser", nameless)
     assert sessions._user().isdecimal()
+
+
+# --- through the admin API
+
+
+async def test_a_gateway_lists_and_ends_sessions(tmp_path: Path) -> None:
+    async with session_gateway(tmp_path) as served:
+        phone, laptop = [await served.log_in(device=name) for name in ("phone", "laptop/\x1b[2J")]
+        there = ("--admin", served.admin_url, "--token-file", tmp_path / "admin-token")
+        code, out, err = await gateway("list", "--subject", "alice", *there)
+        assert (code, err) == (0, "")
+        assert [word in out for word in ("SESSION", "phone", "127.0.0.0/24")] == [True] * 3
+        assert "\x1b" not in out
+        code, out, _ = await gateway("list", "--subject", "alice", "--device", "phone", "--json", *there)
+        assert [each["id"] for each in json.loads(out)] == [await served.sid_of(phone)]
+
+        sid = await served.sid_of(laptop)
+        assert (await gateway("end", "--session", sid, *there))[:2] == (0, "1 ended\n")
+        assert await served.call(laptop["access_token"]) == 401
+        assert (await gateway("end", "--session", sid, *there))[:2] == (1, "0 ended\n")
+        assert (await gateway("end", "--subject", "alice", "--json", *there))[:2] == (0, '{"ended": 1}\n')
+        assert await served.call(phone["access_token"]) == 401
+        assert (await gateway("list", "--subject", "alice", *there))[:2] == (0, "no sessions\n")
+        assert {each["actor"] for each in served.events("admin_change")} == {"admin token"}
+
+
+async def test_any_subject_can_be_named(tmp_path: Path) -> None:
+    async with session_gateway(tmp_path) as served:
+        service = served.gateway.snapshot.sessions
+        assert service is not None
+        there = ("--admin", served.admin_url, "--token-file", tmp_path / "admin-token")
+        for subject in ("a/b", "..", "müller?#%2F"):
+            await service.open(Opening(subject, "web"))
+            assert (await gateway("end", "--subject", subject, *there))[:2] == (0, "1 ended\n")
+
+
+async def test_whoever_may_only_look_ends_nothing_and_is_told(tmp_path: Path) -> None:
+    async with session_gateway(tmp_path) as served:
+        tokens = await served.log_in()
+        code, out, err = await gateway("end", "--subject", "alice", "--admin", served.admin_url)
+        assert (code, out) == (1, "")
+        assert "it wants a token (--token-file FILE)" in err
+        assert await served.call(tokens["access_token"]) == 200
+
+
+@pytest.mark.parametrize("option", ["--token-file", "--cert", "--key", "--ca"])
+def test_how_to_ask_a_gateway_goes_with_where_it_is(option: str, capsys: Capture) -> None:
+    assert main(["sessions", "list", "--subject", "alice", option, "x"]) == 2
+    assert "go with --admin" in capsys.readouterr().err

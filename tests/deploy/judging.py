@@ -64,6 +64,8 @@ def _privileges(pod: Manifest) -> Iterator[str]:
     for volume in pod.get("volumes", []):
         if not volume.keys() <= {"name", "configMap", "secret", "emptyDir", "persistentVolumeClaim"}:
             yield f"volume {volume['name']}"
+        if volume.get("secret", {}).get("defaultMode", 0o644 if "secret" in volume else 0) & 0o007:
+            yield f"a secret that everybody in the pod can read: volume {volume['name']}"
     for name, container in containers(pod).items():
         around, own = pod.get("securityContext", {}), container.get("securityContext", {})
         wanted = {
@@ -79,13 +81,14 @@ def _privileges(pod: Manifest) -> Iterator[str]:
 
 def snapshot_of(text: str, directory: Path, environment: Mapping[str, str] | None = None) -> Snapshot:
     """Return what a gateway makes of a configuration whose files are in /etc/gateway. Raises ConfigMistakes."""
-    for name in ("secrets/keys", "secrets/users", "secrets/redis", "secrets/gateway-keys", "secrets/gateway-users"):
-        (directory / name).mkdir(parents=True)
+    for name in ("keys", "users", "redis", "gateway-keys", "gateway-users", "gateway-admin"):
+        (directory / "secrets" / name).mkdir(parents=True)
     for keys in ("keys", "gateway-keys"):
         assert main(["keys", "create", str(directory / "secrets" / keys / "keys.json")]) == 0
     for users in ("users", "gateway-users"):
         (directory / "secrets" / users / "users").write_text(f"alice:{cheap_bcrypt(b'a password')}\n")
     (directory / "secrets/redis/password").write_text("a password")
+    (directory / "secrets/gateway-admin/token").write_text("a-token-of-operators-that-is-long-enough")
     file = directory / "config.yaml"
     file.write_text(text.replace("/etc/gateway/", f"{directory}/"))
     return checked(file, environment or {})

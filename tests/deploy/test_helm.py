@@ -21,7 +21,7 @@ from tests.deploy.rendering import (
     pods,
     templated,
 )
-from tests.deploy.tools import DEPLOY, ROOT
+from tests.deploy.tools import DEPLOY
 
 EXAMPLES = ("gateway", "sidecar", "sidecar-socket", "everything")
 ROUTES = {"routes": [{"id": "all", "match": {"path": "/**"}, "upstream": "app", "access": "public"}]}
@@ -112,22 +112,16 @@ def test_a_shared_socket_is_in_a_directory_of_these_two_containers() -> None:
     assert all({"name": "app-socket", "mountPath": "/run/app"} in each["volumeMounts"] for each in both.values())
 
 
-def test_what_the_guide_says_does_what_it_says(tmp_path: Path) -> None:
-    blocks = re.findall(
-        r"^```yaml\n(.*?)^```$", (ROOT / "docs" / "kubernetes.md").read_text(), re.DOTALL | re.MULTILINE
-    )
-    first, beside, sessions = map(yaml.safe_load, blocks)
-    sessions["config"] = {**first["config"], **sessions["config"], "routes": ROUTES["routes"], "upstreams": UPSTREAMS}
-    for number, manifests in enumerate(all_templated(first, beside, sessions)):
-        assert not isinstance(manifests, Refused)
-        text = only(manifests, "ConfigMap")["data"]["config.yaml"]
-        assert snapshot_of(text, tmp_path / str(number), {"STATE_URL": "redis://redis:6379"})
+def test_what_is_said_of_the_application_is_added_to_what_the_chart_knows() -> None:
+    said = {**ROUTES, "upstreams": {"app": {"health": {"path": "/health"}}}}
+    upstream = config(templated({**SIDECAR, "config": said}))["upstreams"]["app"]
+    assert upstream == {"targets": ["http://127.0.0.1:9000"], "health": {"path": "/health"}}
 
 
 def test_everything_is_there_that_is_switched_on() -> None:
     kinds = sorted(manifest["kind"] for manifest in example("everything"))
     always = ("ConfigMap", "Deployment", "NetworkPolicy", "PodDisruptionBudget", "Service", "ServiceAccount")
-    more = ("HTTPRoute", "HorizontalPodAutoscaler", "Ingress", "PrometheusRule", "Service", "ServiceMonitor")
+    more = ("HTTPRoute", "HorizontalPodAutoscaler", "Ingress", "PrometheusRule", "Service", "Service", "ServiceMonitor")
     assert kinds == sorted([*always, *more])
     assert "replicas" not in only(example("everything"), "Deployment")["spec"]
 
@@ -147,6 +141,46 @@ def test_existing_secrets_are_mounted_where_only_the_gateway_reads_them() -> Non
     mounts = {mount["mountPath"]: mount for mount in gateway["volumeMounts"]}
     assert mounts["/etc/gateway/secrets/gateway-keys"]["readOnly"] is True
     assert gateway["env"][0]["valueFrom"]["secretKeyRef"] == {"name": "gateway-redis", "key": "url"}
+    secrets = [each["secret"] for each in pod(example("everything"))["volumes"] if "secret" in each]
+    assert {each["secretName"] for each in secrets} == {"gateway-keys", "gateway-users", "gateway-admin"}
+    assert {each["defaultMode"] for each in secrets} == {0o440}
+    assert pod(example("everything"))["securityContext"]["fsGroup"] == gateway["securityContext"]["runAsGroup"]
+
+
+def test_a_secret_may_have_any_name_that_kubernetes_allows() -> None:
+    manifests = templated({**SIDECAR, "existingSecrets": ["keys.of.the.shop", "k" * 200]})
+    assert all(re.fullmatch("[a-z0-9-]{1,63}", each["name"]) for each in pod(manifests)["volumes"])
+    assert schema_mistakes(manifests) == []
+
+
+ADMIN = {"enabled": True, "existingSecret": {"name": "gateway-admin"}}
+
+
+def ways_in(manifests: list[Manifest]) -> list[int]:
+    """Return the ports that Services lead to, and those that the NetworkPolicy lets through."""
+    gateway = containers(pod(manifests))["gateway"]
+    numbers = {port["name"]: port["containerPort"] for port in gateway["ports"]}
+    services = [port for each in manifests if each["kind"] == "Service" for port in each["spec"]["ports"]]
+    rules = only(manifests, "NetworkPolicy")["spec"]["ingress"]
+    return [numbers[port["targetPort"]] for port in services] + [rule["ports"][0]["port"] for rule in rules]
+
+
+def test_the_admin_api_is_off_unless_asked_for_and_then_for_the_pod_alone() -> None:
+    off, on = templated(SIDECAR), templated({**SIDECAR, "admin": ADMIN})
+    assert "admin" not in config(off)
+    file = "/etc/gateway/secrets/gateway-admin/token"
+    assert config(on)["admin"] == {"address": "127.0.0.1:9091", "token_file": file}
+    assert ways_in(on) == ways_in(off) == [8080, 8080, 9090]
+
+
+def test_others_reach_the_admin_api_by_a_service_of_its_own_if_they_are_named() -> None:
+    whom = [{"podSelector": {"matchLabels": {"app": "operators"}}}]
+    manifests = templated({**SIDECAR, "admin": {**ADMIN, "service": {"enabled": True, "from": whom}}})
+    assert config(manifests)["admin"]["address"] == "0.0.0.0:9091"
+    assert sorted(ways_in(manifests)) == [8080, 8080, 9090, 9091, 9091]
+    (rule,) = [rule for rule in only(manifests, "NetworkPolicy")["spec"]["ingress"] if rule["ports"][0]["port"] == 9091]
+    assert rule["from"] == whom
+    assert only(manifests, "Service", "edge-bearergate")["spec"]["ports"][0]["targetPort"] == "http"
 
 
 def test_an_existing_configmap_is_used_as_it_is() -> None:
@@ -182,6 +216,10 @@ def test_values_that_cannot_be_meant_are_refused() -> None:
         ({**SIDECAR, "mode": "daemon"}, "mode"),
         ({**SIDECAR, "ingress": {"enabled": True}}, "hosts"),
         ({**SIDECAR, "httpRoute": {"enabled": True}}, "parentRefs"),
+        ({**SIDECAR, "admin": {"enabled": True}}, "who may use it"),
+        ({**SIDECAR, "admin": {**ADMIN, "service": {"enabled": True}}}, "admin.service.from"),
+        ({**SIDECAR, "config": {**ROUTES, "listen": [{"address": "0.0.0.0:8443"}]}}, "ports.http"),
+        ({**SIDECAR, "config": {**ROUTES, "ops": {"address": "0.0.0.0:9999"}}}, "ports.ops"),
         ({**SIDECAR, "serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}, "twice"),
     ]
     refused = all_templated(*(each for each, _ in values))

@@ -278,8 +278,14 @@ CASES = (
     Case(
         "GatewayRevocationsStale",
         5,
-        {of("gateway_revocation_staleness_seconds"): "Inf+0x9"},
-        {of("gateway_revocation_staleness_seconds"): "0.1 0.1 0.1 0.1 0.1 20"},
+        {
+            of("gateway_revocation_staleness_seconds"): "6+0x9",
+            of("gateway_revocation_max_staleness_seconds"): "10+0x9",
+        },
+        {
+            of("gateway_revocation_staleness_seconds"): "16 16 16 16 16 Inf",
+            of("gateway_revocation_max_staleness_seconds"): "60+0x9",
+        },
     ),
     Case(
         "GatewayStoreErrors",

@@ -1,8 +1,10 @@
 """A listener with TLS for aiohttp applications."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from gateway.model.upstream import Address
 from gateway.ops.listen import serve
 from gateway.proxy.listener import listening_socket
 from tests.trips.certificates import Authority, make_authority
-from tests.trips.wire import Client, Cut, connected, eventually
+from tests.trips.wire import PATIENCE, Client, Cut, connected, eventually
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -73,21 +75,47 @@ async def test_handshakes_count_as_connections(served: Served, monkeypatch: pyte
     monkeypatch.setattr("gateway.ops.tls_site._PATIENCE", 1.0)
     async with connected(served.port), connected(served.port), connected(served.port):
         await eventually(lambda: _handshakes(served) == 3)
-        async with connected(served.port) as fourth:
-            assert await fourth.closed() == b""
         await eventually(lambda: _handshakes(served) == 0)
     assert await served.hello() == b"hello"
 
 
-async def test_connections_count_beside_handshakes(served: Served) -> None:
-    async with connected(served.port, served.authority.client()) as one, connected(served.port):
-        await one.ask(GET)
-        await eventually(lambda: _handshakes(served) == 1)
+async def test_who_cannot_end_a_handshake_keeps_nobody_out(served: Served) -> None:
+    async with connected(served.port) as first, connected(served.port) as second, connected(served.port):
+        await eventually(lambda: _handshakes(served) == 3)
         assert await served.hello() == b"hello"
-        async with connected(served.port):
-            await eventually(lambda: _handshakes(served) == 2)
-            with pytest.raises((Cut, OSError)):
-                await served.hello()
+        assert await first.closed() == b""
+        assert await second.silent()
+
+
+async def test_a_flood_of_handshakes_holds_no_more_than_there_may_be(served: Served) -> None:
+    loop = asyncio.get_running_loop()
+    with ExitStack() as flood:  # at once: nothing is taken in between
+        socks = [flood.enter_context(socket.create_connection(("127.0.0.1", served.port))) for _ in range(40)]
+        for sock in socks:
+            sock.setblocking(False)
+        for sock in socks[:37]:
+            assert await asyncio.wait_for(loop.sock_recv(sock, 1), PATIENCE) == b""
+        await eventually(lambda: _handshakes(served) == 3)
+        assert await served.hello() == b"hello"
+
+
+async def test_connections_and_handshakes_count_together(served: Served) -> None:
+    tls = served.authority.client()
+    async with connected(served.port, tls) as one, connected(served.port, tls), connected(served.port) as waiting:
+        assert (await one.ask(GET)).body == b"hello"
+        await eventually(lambda: _handshakes(served) == 1)
+        async with connected(served.port) as newcomer:
+            assert await waiting.closed() == b""
+            assert await newcomer.silent()
+
+
+async def test_connections_count_and_do_not_have_to_go(served: Served) -> None:
+    tls = served.authority.client()
+    async with connected(served.port, tls) as one, connected(served.port, tls) as two, connected(served.port, tls):
+        assert (await one.ask(GET)).body == b"hello"
+        with pytest.raises((Cut, OSError)):
+            await served.hello()
+        assert (await two.ask(GET)).body == b"hello"
 
 
 def _handshakes(served: Served) -> int:
@@ -95,7 +123,8 @@ def _handshakes(served: Served) -> int:
     return len(site._handshakes)  # type: ignore[attr-defined]
 
 
-async def test_the_end_waits_for_no_handshake(tmp_path: Path) -> None:
+async def test_the_end_waits_for_no_handshake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.ops.tls_site._PATIENCE", 3600.0)
     authority = make_authority(tmp_path)
     sock = listening_socket(Address("127.0.0.1", 0))
     port, tls = sock.getsockname()[1], authority.server()

@@ -19,6 +19,7 @@ from gateway.telemetry.log import Log
 from gateway.telemetry.log_settings import LogSettings
 from gateway.workers.parent import FirstWorkerFailed, Parent
 from gateway.workers.places import bind_places
+from gateway.workers.process import WorkerProcess
 from gateway.workers.timing import Timing
 
 PATIENCE = 30.0
@@ -196,13 +197,46 @@ async def test_a_rolling_restart_during_a_pause_leaves_no_worker_too_many(tmp_pa
 
 
 async def test_a_stop_during_a_rolling_restart_starts_nobody_new(tmp_path: Path) -> None:
-    async with crew(tmp_path, Timing(), workers=2) as ship:
+    async with crew(tmp_path, Timing(frozen=4 * PATIENCE), workers=2) as ship:
         await ship.parent.start()
+        relieved = ship.pid
+        os.kill(relieved, signal.SIGSTOP)  # so that it is not gone, and the next one's turn, before the stop
         ship.parent.roll()
         await until(ship, "worker_started")
-        await ship.parent.stop()
+        stopping = asyncio.create_task(ship.parent.stop())
+        await until(ship, "draining")
+        os.kill(relieved, signal.SIGCONT)
+        await stopping
         assert ship.parent.ends == {"drained": 3}
         assert ship.events("worker_not_started") == []
+
+
+async def test_a_stop_lets_a_replacement_that_starts_end_by_itself(tmp_path: Path) -> None:
+    async with crew(tmp_path, Timing()) as ship:
+        await ship.parent.start()
+        ship.parent.roll()
+        await until(ship, "rolling_restart")
+        await ship.parent.stop()
+        assert ship.parent.ends == {"drained": 2}
+
+
+async def test_a_stop_cuts_no_connection_of_a_replacement_that_has_just_become_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopping: list[asyncio.Task[None]] = []
+    is_ready = Parent._is_ready
+
+    async def stopped_when_ready(parent: Parent, worker: WorkerProcess) -> None:
+        await is_ready(parent, worker)
+        stopping.append(asyncio.create_task(parent.stop()))
+
+    monkeypatch.setattr(Parent, "_is_ready", stopped_when_ready)
+    async with crew(tmp_path, Timing()) as ship:
+        await ship.parent.start()
+        ship.parent.roll()
+        await becomes(lambda: bool(stopping))
+        await stopping[0]
+        assert ship.parent.ends == {"drained": 2}
 
 
 async def test_a_rolling_restart_that_cannot_start_a_process_says_so(

@@ -52,12 +52,59 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $target := ternary (printf "unix:/run/app/%s" .Values.app.socket) (printf "http://127.0.0.1:%d" (int .Values.app.port)) (ne .Values.app.socket "") -}}
 {{- $_ := set $known "upstreams" (dict "app" (dict "targets" (list $target))) -}}
 {{- end -}}
+{{- if .Values.admin.enabled -}}
+{{- $_ := set $known "admin" (include "bearergate.admin" . | fromYaml) -}}
+{{- end -}}
 {{- $drain := dict "drain_delay" (printf "%ds" (int .Values.drain.delaySeconds)) "drain" (printf "%ds" (int .Values.drain.seconds)) -}}
 {{- if lt (int .Values.drain.seconds) 10 -}}
 {{- $_ := set $drain "drain_streams" ($timeouts.drain_streams | default (printf "%ds" (int .Values.drain.seconds))) -}}
 {{- end -}}
 {{- $_ := set $known "timeouts" $drain -}}
-{{- mergeOverwrite $known (deepCopy $said) | toYaml -}}
+{{- $config := mergeOverwrite $known (deepCopy $said) -}}
+{{- include "bearergate.hasPort" (list "config.listen" "ports.http" .Values.ports.http $config.listen) -}}
+{{- include "bearergate.hasPort" (list "config.ops" "ports.ops" .Values.ports.ops (list $config.ops)) -}}
+{{- if .Values.admin.enabled -}}
+{{- include "bearergate.hasPort" (list "config.admin" "ports.admin" .Values.ports.admin (list $config.admin)) -}}
+{{- end -}}
+{{- toYaml $config -}}
+{{- end -}}
+
+{{/* What the chart knows of the admin API. */}}
+{{- define "bearergate.admin" -}}
+{{- with .Values.admin -}}
+{{- if not (or .existingSecret.name $.Values.config.admin) -}}
+{{- fail "admin.enabled: say who may use it, by admin.existingSecret or in config.admin (docs/admin-api.md)" -}}
+{{- end -}}
+{{- if and .service.enabled (not .service.from) -}}
+{{- fail "admin.service.from says who may reach the admin API, and nobody is named" -}}
+{{- end -}}
+address: {{ ternary "0.0.0.0" "127.0.0.1" .service.enabled }}:{{ int $.Values.ports.admin }}
+{{- with .existingSecret }}
+{{- if .name }}
+token_file: /etc/gateway/secrets/{{ .name }}/{{ .key }}
+{{- end }}
+{{- end }}
+{{- end -}}
+{{- end -}}
+
+{{/* Fails unless one of several listeners is at the port that Service, probes and NetworkPolicy know. */}}
+{{- define "bearergate.hasPort" -}}
+{{- $found := false -}}
+{{- range index . 3 -}}
+{{- $found = or $found (hasSuffix (printf ":%d" (int (index $ 2))) .address) (contains "${" .address) -}}
+{{- end -}}
+{{- if not $found -}}
+{{- fail (printf "%s has no address with the port %d, which %s says" (index . 0) (int (index . 2)) (index . 1)) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The Secrets that are mounted, each once. */}}
+{{- define "bearergate.secrets" -}}
+{{- $all := .Values.existingSecrets -}}
+{{- if and .Values.admin.enabled .Values.admin.existingSecret.name -}}
+{{- $all = append $all .Values.admin.existingSecret.name -}}
+{{- end -}}
+{{- uniq $all | toJson -}}
 {{- end -}}
 
 {{/* The container of the gateway; an initContainer with restartPolicy Always is a native sidecar. */}}
@@ -72,6 +119,9 @@ restartPolicy: Always
 ports:
   - {name: http, containerPort: {{ .Values.ports.http }}}
   - {name: ops, containerPort: {{ .Values.ports.ops }}}
+{{- if and .Values.admin.enabled .Values.admin.service.enabled }}
+  - {name: admin, containerPort: {{ .Values.ports.admin }}}
+{{- end }}
 {{- if or .Values.env (include "bearergate.hasState" .) }}
 env:
   {{- if .Values.state.existingSecret.name }}
@@ -124,8 +174,8 @@ securityContext:
 volumeMounts:
   - {name: config, mountPath: /etc/gateway/config, readOnly: true}
   - {name: tmp, mountPath: /tmp}
-  {{- range .Values.existingSecrets }}
-  - {name: secret-{{ . }}, mountPath: /etc/gateway/secrets/{{ . }}, readOnly: true}
+  {{- range $number, $name := include "bearergate.secrets" . | fromJsonArray }}
+  - {name: secret-{{ $number }}, mountPath: /etc/gateway/secrets/{{ $name }}, readOnly: true}
   {{- end }}
   {{- if and (eq .Values.mode "sidecar") .Values.app.socket }}
   - {name: app-socket, mountPath: /run/app}
