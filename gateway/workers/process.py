@@ -127,8 +127,8 @@ class WorkerProcess:
                 self._process.kill()
 
     async def scrape(self, question: int) -> None:
-        """Wait until it has told its numbers once more, or has ended."""
-        if self.is_over:
+        """Wait until it has told its numbers once more, or has ended. One that is still starting has none."""
+        if self.is_over or not self.accepting.is_set():
             return
         answered = self._asked[question] = asyncio.Event()
         self._channel.send("scrape", question)
