@@ -14,10 +14,11 @@ from gateway.admin.app import admin_application
 from gateway.admin.parts import AdminParts
 from gateway.admin.roles import needed_role
 from gateway.telemetry.audit import AuditLog
-from tests.admin.operating import API, READ_TOKEN, TOKENS, WRITE_TOKEN, Operated, operated
+from tests.admin.operating import API, READ_TOKEN, TOKENS, WRITE_TOKEN, Operated, operated, write_tokens
 from tests.minting import access_claims
+from tests.trips.reloading import reloading
 from tests.trips.running import KEY
-from tests.trips.wire import Cut, Message, eventually
+from tests.trips.wire import Client, Cut, Message, eventually
 
 JSON = "Content-Type: application/json"
 ISSUER = {
@@ -248,6 +249,22 @@ async def test_an_address_that_asks_too_often_is_refused_also_with_the_right_tok
             "unknown_issuer",
             "missing_credentials",
         ]
+
+
+async def test_on_a_unix_socket_a_token_is_needed_too_and_all_who_come_count_as_one(tmp_path: Path) -> None:
+    write_tokens(tmp_path)
+    path = tmp_path / "admin.sock"
+
+    async def status(token: str) -> int:
+        client = Client(*await asyncio.open_unix_connection(path))
+        head = f"GET {API}/me HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n"
+        answer = await client.ask(head.encode())
+        await client.close()
+        return answer.status
+
+    async with reloading(tmp_path, "", admin={**LIMIT, "address": f"unix:{path}"}):
+        assert [await status(token) for token in ("x" * 40, WRITE_TOKEN, READ_TOKEN)] == [401, 200, 200]
+        assert await status(WRITE_TOKEN) == 429
 
 
 async def test_a_reload_neither_forgets_what_was_counted_nor_keeps_a_limit_that_was_lifted(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The document of the admin API describes it exactly: what there is, what it takes and what it answers."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,11 @@ async def test_it_names_the_issuers_of_this_gateway(tmp_path: Path) -> None:
 def test_what_is_filled_in_for_one_gateway_does_not_stay_for_the_next() -> None:
     document("https://a.example", ["https://a.example"])
     assert "const" not in document()["components"]["schemas"]["OwnIssuer"]
+
+
+def test_it_is_there_without_a_gateway(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema", "--of", "admin-api"]) == 0
+    assert json.loads(capsys.readouterr().out) == document()
 
 
 def test_the_page_is_made_from_it(capsys: pytest.CaptureFixture[str]) -> None:
