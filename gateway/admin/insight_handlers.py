@@ -27,6 +27,7 @@ class InsightHandlers:
             readable(web.get(PREFIX + "/me", self.me)),
             readable(web.get(PREFIX + "/counters", self.counters)),
             readable(web.get(PREFIX + "/routes", self.list_routes)),
+            readable(web.get(PREFIX + "/refusing-routes", self.refusing_routes)),
             readable(web.get(PREFIX + "/upstreams", self.upstreams)),
             readable(web.get(PREFIX + "/keys", self.keys)),
             readable(web.get(PREFIX + "/decisions", self.decisions)),
@@ -62,6 +63,12 @@ class InsightHandlers:
             asked.number("offset", 0),
         )
         return web.json_response(await request[PARTS].insight.routes(search, limit, offset))
+
+    async def refusing_routes(self, request: web.Request) -> web.Response:
+        """Those that have refused something, that with most refusals first."""
+        asked = Parameters(request).only("search", "limit")
+        found = request[PARTS].insight.refusing_routes(asked.text("search", ""), asked.number("limit", 20, 1, _MOST))
+        return web.json_response(await found)
 
     async def upstreams(self, request: web.Request) -> web.Response:
         Parameters(request).only()

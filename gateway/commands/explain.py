@@ -71,8 +71,11 @@ def run(arguments: argparse.Namespace) -> int:
     except CompileMistakes as error:
         print(loaded.mistakes(error), file=sys.stderr)
         return 2
-    text = as_json(found) if arguments.json else as_text(found, _marks())
-    print(encodable(question.without_secrets(text), sys.stdout))
+    if arguments.json:
+        text = json.dumps(as_json(found, question.without_secrets), indent=2)
+    else:
+        text = question.without_secrets(as_text(found, _marks()))
+    print(encodable(text, sys.stdout))
     return 1 if isinstance(found.verdict, Deny) else 0
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import sys
-from collections import deque
 
 from gateway.commands.arguments import duration
 from gateway.commands.asking.client import AdminClient, NoAnswer, NotLetIn
@@ -14,12 +13,12 @@ from gateway.commands.asking.door import Door, NoDoor
 from gateway.commands.asking.options import add_door_options, door_of
 from gateway.commands.showing.terminal import Paint, encodable, paint_for
 from gateway.commands.watching.frame import frame
-from gateway.commands.watching.sample import Sample, has_restarted, take_sample
+from gateway.commands.watching.history import History
+from gateway.commands.watching.sample import take_sample
 from gateway.commands.watching.screen import Screen, screen
 from gateway.commands.watching.view import View, view_of
 
-_SPAN = 6
-"""Samples that are kept: rates and quantiles are of the last five intervals."""
+_SHORTEST = 0.05
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -30,11 +29,18 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         "Ctrl-C ends it.",
     )
     parser.add_argument(
-        "--every", type=duration, default=2.0, metavar="DURATION", help="between two pictures; 2s if left out"
+        "--every", type=_interval, default=2.0, metavar="DURATION", help="between two pictures; 2s if left out"
     )
     parser.add_argument("--once", action="store_true", help="print one picture, of the time `--every`, and end")
     parser.add_argument("--json", action="store_true", help="the same as JSON")
     add_door_options(parser)
+
+
+def _interval(text: str) -> float:
+    seconds = duration(text)
+    if seconds < _SHORTEST:
+        raise argparse.ArgumentTypeError("must be at least 50ms")
+    return seconds
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -67,24 +73,19 @@ async def _print_one(door: Door, every: float, as_json: bool) -> None:
 
 async def _watch(door: Door, every: float) -> None:
     """Show pictures until somebody stops it. Raises NoAnswer if the first question has none."""
-    samples: deque[Sample] = deque(maxlen=_SPAN)
     paint = paint_for(sys.stdout)
     async with AdminClient(door) as client:
-        samples.append(await take_sample(client))
+        history = History(await take_sample(client))
         with screen() as shown:
-            view, trouble, pause = view_of(samples[0], samples[0]), "", every
+            trouble, pause = "", every
             while True:
-                _show(shown, view, trouble, paint)
+                _show(shown, history.view, trouble, paint)
                 await shown.pause(pause)
                 try:
-                    sample = await take_sample(client)
+                    history.add(await take_sample(client))
+                    trouble, pause = "", every
                 except NoAnswer as error:
                     trouble, pause = f"asking again: {error}", max(every, error.retry_after)
-                    continue
-                if has_restarted(samples[-1], sample):
-                    samples.clear()
-                samples.append(sample)
-                view, trouble, pause = view_of(samples[0], sample), "", every
 
 
 def _show(shown: Screen, view: View, trouble: str, paint: Paint) -> None:

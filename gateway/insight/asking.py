@@ -16,7 +16,7 @@ from gateway.insight.explaining.asking import answered
 from gateway.insight.explaining.text import as_json
 from gateway.insight.reaching import upstreams, upstreams_together
 from gateway.insight.reasons import described
-from gateway.insight.routing import route, routes, routes_together
+from gateway.insight.routing import refusing_routes, refusing_routes_together, route, routes, routes_together
 from gateway.insight.trusting import keys, keys_together
 from gateway.model.told import Gather, Told
 from gateway.proxy.plane import DataPlane
@@ -51,6 +51,7 @@ class Insight:
         self._topics = {
             "counters": lambda: counters(self.metrics, self.plane.clock()),
             "routes": lambda search, limit, offset: routes(self._snapshot, search, limit, offset),
+            "refusing": lambda search, most: refusing_routes(self._snapshot, search, most),
             "route": lambda route_id: route(self._snapshot, route_id),
             "upstreams": lambda: upstreams(self.plane.pools.values()),
             "keys": lambda: keys(self._snapshot, self.plane.clock()),
@@ -69,10 +70,15 @@ class Insight:
 
     async def counters(self) -> Json:
         told = await self._ask("counters")
-        return {**counters_together(told.answers), "workers": told.workers or None}
+        return {**counters_together(told.answers), "answered": len(told.answers), "workers": told.workers or None}
 
     async def routes(self, search: str, limit: int, offset: int) -> Json:
         return routes_together((await self._ask("routes", search=search, limit=limit, offset=offset)).answers)
+
+    async def refusing_routes(self, search: str, most: int) -> Json:
+        """Return those routes that have refused something, that with most refusals first."""
+        told = await self._ask("refusing", search=search, most=most)
+        return refusing_routes_together(told.answers, most)
 
     async def upstreams(self) -> Json:
         return upstreams_together((await self._ask("upstreams")).answers)
@@ -103,8 +109,7 @@ class Insight:
 
     async def explain(self, question: Question) -> Json:
         explanation = await answered(self._snapshot, question)
-        shown: Json = json.loads(question.without_secrets(as_json(explanation)))
-        return shown
+        return as_json(explanation, question.without_secrets)
 
     async def configuration(self) -> Json:
         config, state = self._snapshot.config, self.reload_state()

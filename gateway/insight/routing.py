@@ -1,8 +1,9 @@
 """The routes as they work, and what happened on each."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from heapq import nlargest
 from typing import Any
 
 from gateway.config.snapshot import Snapshot
@@ -10,12 +11,30 @@ from gateway.engine.routes import Route, RouteTable
 from gateway.insight.counting import route_counts
 from gateway.insight.explaining.near import pattern
 from gateway.state.rate_limit import RateLimit
+from gateway.telemetry.access_log import PASSED
 
 
 def routes(snapshot: Snapshot, search: str, limit: int, offset: int) -> dict[str, Any]:
     """Return those routes whose id, path, host or upstream has the text in it, by id."""
     found = [route for text, route in _in_order(snapshot.routes) if search in text]
     return {"total": len(found), "routes": [shown_route(route) for route in found[offset : offset + limit]]}
+
+
+def refusing_routes(snapshot: Snapshot, search: str, most: int) -> dict[str, Any]:
+    """Return those of them that have refused something, that with most refusals first."""
+    found = [route for text, route in _in_order(snapshot.routes) if search in text and _refusals(route)]
+    first = nlargest(most, found, key=_refusals)
+    return {"total": len(found), "routes": [shown_route(route) for route in first]}
+
+
+def refusing_routes_together(answers: Sequence[dict[str, Any]], most: int) -> dict[str, Any]:
+    """Return the same of several processes."""
+    rows: dict[str, dict[str, Any]] = {}
+    for answer in answers:
+        for row in answer["routes"]:
+            _add(rows.setdefault(row["id"], {**row, "requests": {}, "decisions": {}}), row)
+    first = nlargest(most, rows.values(), key=lambda row: _refused(row["decisions"].items()))
+    return {"total": max(answer["total"] for answer in answers), "routes": first}
 
 
 def route(snapshot: Snapshot, route_id: str | None) -> dict[str, Any] | None:
@@ -47,9 +66,21 @@ def routes_together(answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
     for answer in others:
         for other in answer["routes"]:
             if (row := rows.get(other["id"])) is not None:
-                for counts in ("requests", "decisions"):
-                    row[counts] = dict(Counter(row[counts]) + Counter(other[counts]))
+                _add(row, other)
     return first
+
+
+def _add(row: dict[str, Any], other: dict[str, Any]) -> None:
+    for counts in ("requests", "decisions"):
+        row[counts] = dict(Counter(row[counts]) + Counter(other[counts]))
+
+
+def _refusals(route: Route) -> int:
+    return _refused(route.tally.decisions())
+
+
+def _refused(decisions: Iterable[tuple[str, int]]) -> int:
+    return sum(number for reason, number in decisions if reason not in PASSED)
 
 
 @lru_cache(1)

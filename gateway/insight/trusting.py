@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.config.snapshot import Snapshot
+from gateway.insight.configuration import without_credentials
 from gateway.mechanisms.authenticators.jwt import JwtAuthenticator
 from gateway.tokens.keys import Key
 from gateway.tokens.own_keys import OwnKeys, in_use
@@ -60,7 +61,7 @@ def _source(name: str, snapshot: Snapshot) -> str:
     settings = snapshot.config.authenticators.get(name)
     for setting in ("jwks_uri", "jwks_file", "pem_file", "secret_file"):
         if value := getattr(settings, setting, None):
-            return str(value)
+            return without_credentials(str(value))
     return "own" if settings is None or settings.type == "issued" else "discovery"
 
 

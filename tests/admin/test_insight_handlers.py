@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.minting import NOW, access_claims
-from tests.session_gateway import STAFF, SessionGateway, session_gateway
+from tests.session_gateway import SECTIONS, STAFF, SessionGateway, session_gateway
 from tests.trips.running import KEY
 from tests.trips.wire import eventually
 
@@ -45,7 +45,7 @@ async def test_what_was_done_is_counted(served: SessionGateway) -> None:
     assert sum(after["seconds"]["request"]["counts"]) == 4
     assert len(after["seconds"]["request"]["counts"]) == len(after["seconds"]["request"]["bounds"]) + 1
     assert after["memory_bytes"] > 0
-    assert (after["workers"], after["reload"]["successful"]) == (None, True)
+    assert (after["answered"], after["workers"], after["reload"]["successful"]) == (1, None, True)
     assert after["revocation_staleness"] is not None
 
 
@@ -58,6 +58,16 @@ async def test_routes_tell_what_they_require_and_what_happened_on_them(served: S
     assert (await told(served, f"/routes?search={route['id']}&limit=1"))["total"] == 1
     assert await told(served, "/routes?search=nothing-like-it") == {"total": 0, "routes": []}
     assert (await told(served, "/routes?offset=1000"))["routes"] == []
+
+
+async def test_routes_that_refuse_come_with_most_refusals_first(served: SessionGateway) -> None:
+    assert await told(served, "/refusing-routes") == {"total": 0, "routes": []}
+    await served.call((await served.log_in())["access_token"])
+    await served.call("junk")
+    refusing = await told(served, "/refusing-routes?limit=1")
+    assert refusing["total"] == 1
+    assert refusing["routes"][0]["decisions"] == {"allow": 1, "unknown_issuer": 1}
+    assert (await told(served, "/refusing-routes?search=nothing-like-it"))["total"] == 0
 
 
 async def test_upstreams_tell_how_they_are(served: SessionGateway) -> None:
@@ -234,6 +244,43 @@ async def test_a_question_that_is_not_exactly_right_is_refused(
     assert (await served.admin("POST", "/explain", json=question)).status == 400
 
 
+@pytest.mark.parametrize("secret", ["disagreements", "missing_credentials", '"result": "ok"', 'a", "b', "\\u0022"])
+async def test_a_credential_that_is_spelled_like_a_part_of_the_answer_changes_nothing_there(
+    served: SessionGateway, secret: str
+) -> None:
+    plain = await explained(served, headers=[["Authorization", "Basic x"]])
+    shown = await explained(served, headers=[["Authorization", f"Basic {secret}"]])
+    assert shown["reason"] == "missing_credentials"
+    assert [{**step, "detail": ""} for step in shown["steps"]] == [{**step, "detail": ""} for step in plain["steps"]]
+    assert shown.keys() == plain.keys()
+
+
+async def test_a_credential_is_hidden_whatever_characters_it_has(served: SessionGateway) -> None:
+    shown = await explained(served, url='http://x/päss"word', headers=[["Cookie", 'sid=päss"word']])
+    assert "<hidden>" in json.dumps(shown)
+    assert 'päss"word' not in json.dumps(shown, ensure_ascii=False).replace('\\"', '"')
+
+
+async def test_a_value_that_upstreams_know_the_gateway_by_is_not_explained(tmp_path: Path) -> None:
+    inject = [{"header": "X-From", "value": "shared-with-the-upstream"}, *SECTIONS["inject"]]
+    async with session_gateway(tmp_path, inject=inject) as served:
+        explanation = await explained(served, token=(await served.log_in())["access_token"])
+        assert "X-From: <hidden, 24 bytes>" in explanation["forwarded"]["head"]
+        assert "X-User-Id: alice" in explanation["forwarded"]["head"]
+        assert "shared-with-the-upstream" not in json.dumps([explanation, await told(served, "/config")])
+
+
+async def test_of_many_routes_those_that_are_alike_are_found_at_once(tmp_path: Path) -> None:
+    routes = [
+        {"id": f"r{n}", "match": {"path": f"/services/{n}/orders/history"}, "upstream": "app", "access": "public"}
+        for n in range(300)
+    ]
+    async with session_gateway(tmp_path, routes=routes) as served:
+        explanation = await explained(served, url="http://x/services/77/orders/histroy")
+        near = [step["detail"] for step in explanation["steps"] if step["name"] == "near"]
+        assert '"r77" (/services/77/orders/history) has a similar path' in near
+
+
 # --- configuration
 
 
@@ -241,6 +288,21 @@ async def test_the_configuration_in_force_is_shown(served: SessionGateway) -> No
     shown = await told(served, "/config")
     assert shown["config"]["admin"]["token_file"] == "admin-token"
     assert shown["reload"] == {"successful": True, "at": shown["reload"]["at"], "mistakes": []}
+
+
+async def test_where_keys_come_from_is_told_without_the_credentials_of_the_place(tmp_path: Path) -> None:
+    idp = {"type": "jwt", "issuer": "https://idp.example", "audiences": ["a"]}
+    idp["jwks_uri"] = "https://gateway:hunter2@127.0.0.1:9/keys?api_key=hunter3"
+    authenticators = {"own": {"type": "issued"}, "idp": idp}
+    routes = [{"id": "api", "match": {"path": "/api/**"}, "upstream": "app", "authenticators": ["own", "idp"]}]
+    admin = {"token_file": "admin-token"}
+    changes: dict[str, Any] = {"authenticators": authenticators, "routes": routes, "inject": [], "admin": admin}
+    async with session_gateway(tmp_path, is_ready=False, **changes) as served:
+        shown = await told(served, "/keys")
+        assert shown["authenticators"][1]["source"] == "https://<hidden>@127.0.0.1:9/keys?<hidden>"
+        token = KEY.sign(access_claims(iss="https://idp.example"))
+        everything = [shown, await told(served, "/config"), await explained(served, token=token)]
+        assert "hunter" not in json.dumps(everything)
 
 
 async def test_a_reload_is_asked_for_and_told_in_the_audit_log(served: SessionGateway) -> None:

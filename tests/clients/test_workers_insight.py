@@ -51,6 +51,10 @@ def test_all_workers_tell_together(crew: GatewayProcess) -> None:
     assert len(told(crew, "/decisions?limit=3")["decisions"]) == 3
     assert [each["name"] for each in told(crew, "/upstreams")["upstreams"]] == ["app"]
     assert {each["id"] for each in told(crew, "/routes")["routes"]} == {"api", "open", "orders"}
+    assert {status_at(f"{crew.url}/api/{number}") for number in range(REQUESTS)} == {401}
+    [refusing] = told(crew, "/refusing-routes")["routes"]
+    assert (refusing["id"], refusing["decisions"]) == ("api", {"missing_credentials": REQUESTS})
+    assert told(crew, "/counters")["answered"] == 2
     assert [each["name"] for each in told(crew, "/keys")["authenticators"]] == ["own"]
 
 
@@ -69,7 +73,7 @@ def test_a_worker_that_is_silent_is_left_out(crew: GatewayProcess) -> None:
         answer = _from_who_answers(crew)
     finally:
         os.kill(silent, signal.SIGCONT)
-    assert answer["decisions"]
+    assert answer["answered"] == 1
 
 
 def _from_who_answers(crew: GatewayProcess) -> Any:

@@ -150,6 +150,9 @@ async def test_a_refusal_says_what_to_do(tmp_path: Path) -> None:
             await asked(at(gateway.port, "another-token-of-at-least-32-characters"))
         with pytest.raises(NotLetIn, match=r"403 .*\n.*changes need the role write"):
             await asked(at(gateway.port, READ_TOKEN), "/reload", "POST")
+        with pytest.raises(NotLetIn) as trouble:
+            await asked(at(gateway.port, READ_TOKEN + "x"))
+        assert READ_TOKEN not in str(trouble.value)
         with pytest.raises(NotThere):
             await asked(at(gateway.port, READ_TOKEN), "/decisions/unknown")
 

@@ -12,16 +12,19 @@ import termios
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
+from gateway.cli import main
 from gateway.commands.asking.client import AdminClient
 from gateway.commands.asking.door import Door, place_named
 from gateway.commands.showing.terminal import Paint, columns
 from gateway.commands.watching.frame import frame
+from gateway.commands.watching.history import History
 from gateway.commands.watching.numbers import count, duration, rate, size
 from gateway.commands.watching.sample import Sample, has_restarted, quantile, take_sample
 from gateway.commands.watching.view import View, view_of
@@ -83,6 +86,46 @@ async def test_a_gateway_that_began_anew_is_noticed_and_nothing_is_negative(tmp_
     view = view_of(later, earlier)
     assert view["requests"]["per_second"] == 0
     assert [row["per_second"] for row in view["refused"]["reasons"]] == [0]
+
+
+def at(sample: Sample, seconds: float, requests: int) -> Sample:
+    """Return a sample of so many requests, all of which passed, at a later time."""
+    counts = {"requests": {"2xx": requests}, "decisions": {"allow": requests}}
+    return replace(sample, counters={**sample.counters, **counts, "at": sample.counters["at"] + seconds})
+
+
+async def test_a_worker_that_does_not_answer_once_makes_neither_a_gap_nor_a_peak(tmp_path: Path) -> None:
+    first, _ = await two_samples(tmp_path)
+    history = History(at(first, 0, 1000))
+    for seconds, requests in ((2, 1020), (4, 500), (6, 1060)):
+        history.add(at(first, seconds, requests))
+    assert history.view["requests"]["per_second"] == 10
+
+
+async def test_after_a_restart_rates_are_of_the_time_since_then(tmp_path: Path) -> None:
+    first, _ = await two_samples(tmp_path)
+    history = History(at(first, 0, 1000))
+    for seconds, requests in ((2, 10), (4, 30), (6, 50)):
+        history.add(at(first, seconds, requests))
+    assert history.view["requests"]["per_second"] == 10
+    for seconds, requests in ((8, 20), (10, 5), (12, 25)):
+        history.add(at(first, seconds, requests))
+    assert history.view["requests"]["per_second"] == 10
+
+
+async def test_rates_are_of_the_last_five_intervals(tmp_path: Path) -> None:
+    first, _ = await two_samples(tmp_path)
+    history = History(at(first, 0, 0))
+    for number in range(1, 10):
+        history.add(at(first, 2 * number, number**2))
+    assert history.view["over_seconds"] == 10
+    assert history.view["requests"]["per_second"] == (81 - 16) / 10
+
+
+def test_pictures_have_some_time_between_them() -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["top", "--every", "0s"])
+    assert left.value.code == 2
 
 
 @pytest.mark.parametrize("width", [10, 40, 63, 64, 79, 80, 115, 116, 200])
@@ -215,6 +258,9 @@ class Terminal:
     async def read(self) -> None:
         self.text += (await asyncio.to_thread(os.read, self._descriptor, 65536)).decode()
 
+    def resize(self, width: int, height: int) -> None:
+        fcntl.ioctl(self._descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
+
     def press_ctrl_c(self) -> None:
         os.write(self._descriptor, b"\x03")
 
@@ -230,7 +276,6 @@ class Terminal:
 async def terminal(*words: object, **variables: str) -> AsyncIterator[Terminal]:
     """Run a command in a terminal of 80 columns and 24 lines."""
     ours, theirs = os.openpty()
-    fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     unset = ("NO_COLOR", "COLUMNS", "LINES")
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", _IN_TERMINAL, *map(str, words)),
@@ -241,8 +286,10 @@ async def terminal(*words: object, **variables: str) -> AsyncIterator[Terminal]:
         env={**{k: v for k, v in os.environ.items() if k not in unset}, "TERM": "xterm", **variables},
     )
     os.close(theirs)
+    shown = Terminal(ours, process)
+    shown.resize(80, 24)
     try:
-        yield Terminal(ours, process)
+        yield shown
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
@@ -284,10 +331,22 @@ async def test_a_terminal_is_left_as_it_was_also_when_the_command_is_ended(tmp_p
         assert shown.text.endswith("\x1b[?25h\x1b[?1049l")
 
 
-async def test_every_route_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.commands.watching.sample._PAGE", 1)
-    _, later = await two_samples(tmp_path)
-    assert set(later.routes) == {"api", "open"}
+async def test_a_terminal_of_another_size_gets_another_picture_at_once(tmp_path: Path) -> None:
+    words = ("top", "--config", tmp_path / "config.yaml", "--every", "1h")
+    async with asked_gateway(tmp_path, f"127.0.0.1:{free_port()}"), terminal(*words) as shown:
+        await shown.shows("circuit")
+        shown.text = ""
+        shown.resize(30, 5)
+        await shown.shows("…")
+        lines = COLOUR.sub("", shown.text.rpartition("\x1b[H")[2]).replace("\x1b[2K", "").split("\r\n")
+        assert max(map(len, lines)) <= 30
+        shown.press_ctrl_c()
+        assert await shown.ended() == 0
+
+
+async def test_only_routes_that_refuse_are_asked_for(tmp_path: Path) -> None:
+    earlier, later = await two_samples(tmp_path)
+    assert (set(earlier.routes), set(later.routes)) == (set(), {"api"})
 
 
 async def test_no_colour_is_used_if_none_is_wanted(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import { PASSED } from "./rates.js";
 import { t } from "./words.js";
 
 /** Show a decision in an element. `close` is for the button that ends it. */
-export async function decision(element, id, { me, close, filters }) {
+export async function decision(element, id, { me, close }) {
   const top = (more) =>
     h(
       "div",
@@ -22,19 +22,19 @@ export async function decision(element, id, { me, close, filters }) {
   try {
     const answer = await get(`/decisions${path(id)}`);
     if (element.dataset.id !== id) return;
-    fill(element, top(), whole(answer, me, filters));
+    fill(element, top(), whole(answer, me));
   } catch (failure) {
     if (!(failure instanceof Failure)) throw failure;
     if (element.dataset.id !== id) return;
     const told =
       failure.status === 404
         ? h("p", { class: "quiet" }, t("decision.gone"))
-        : failed(failure, () => decision(element, id, { me, close, filters }));
+        : failed(failure, () => decision(element, id, { me, close }));
     fill(element, top(), told);
   }
 }
 
-function whole({ decision: it, meaning, advice, route }, me, filters) {
+function whole({ decision: it, meaning, advice, route }, me) {
   const also = (name, value) => [
     code(value),
     " ",

@@ -3,6 +3,7 @@
 import { get } from "./api.js";
 import { decision } from "./decision.js";
 import { fill, h } from "./dom.js";
+import { filterForm } from "./filters.js";
 import { clock, number, tookMs } from "./format.js";
 import { button, chip, loading, nothing, status } from "./parts.js";
 import { t } from "./words.js";
@@ -11,7 +12,6 @@ const EVERY = 1.2;
 const OVERLAP = 2; // seconds: workers tell one after the other
 const MOST = 400;
 const CAN_HOVER = matchMedia("(hover: hover)");
-const FILTERS = ["reason", "subject", "route", "client", "request_id"];
 const COLUMNS = ["time", "reason", "request", "route", "subject", "client", "duration"];
 
 const keyOf = (each) => `${each.request_id} ${each.ended}`;
@@ -174,7 +174,7 @@ export function decisions({ me, poll, parts, parameters }) {
     element.classList.toggle("with-detail", id !== null);
     detail.hidden = id === null;
     if (id === null) return;
-    decision(detail, id, { me, close, filters });
+    decision(detail, id, { me, close });
     if (!list.checkVisibility()) detail.focus(); // on a phone it takes the place of the list
   }
 
@@ -235,80 +235,4 @@ export function decisions({ me, poll, parts, parameters }) {
 function hashOf(id, filters) {
   const query = String(filters);
   return `#/decisions${id === null ? "" : `/${encodeURIComponent(id)}`}${query ? `?${query}` : ""}`;
-}
-
-/** Return the form of the filters. `changed` gets those that are not empty; `read` shows others. */
-function filterForm(filters, changed) {
-  const inputs = FILTERS.map((name) =>
-    h("input", {
-      type: "search",
-      name,
-      value: filters.get(name) ?? "",
-      autocomplete: "off",
-      autocapitalize: "off",
-      spellcheck: "false",
-      placeholder: t(`decision.${name}`),
-      "aria-label": t(`decision.${name}`),
-      list: ["reason", "route"].includes(name) ? `known-${name}` : null,
-    }),
-  );
-  const outcomes = ["", "refuse", "allow"].map((value) =>
-    h(
-      "label",
-      {},
-      h("input", { type: "radio", name: "outcome", value, checked: (filters.get("outcome") ?? "") === value }),
-      h("span", {}, t(`decisions.outcome_${value || "all"}`)),
-    ),
-  );
-  const known = ["reason", "route"].map((name) => h("datalist", { id: `known-${name}` }));
-  let timer = null;
-  const form = h(
-    "form",
-    {
-      class: "filters",
-      role: "search",
-      "aria-label": t("decisions.filters"),
-      on: {
-        submit: (event) => {
-          event.preventDefault();
-          tell();
-        },
-        input: () => {
-          clearTimeout(timer);
-          timer = setTimeout(tell, 400);
-        },
-      },
-    },
-    h("fieldset", { class: "segments" }, h("legend", { class: "unseen" }, t("decisions.outcome")), outcomes),
-    inputs,
-    known,
-  );
-  function tell() {
-    clearTimeout(timer);
-    changed(
-      new URLSearchParams(
-        [...new FormData(form)].map(([name, value]) => [name, value.trim()]).filter(([, value]) => value),
-      ),
-    );
-  }
-  Promise.all([get("/counters"), get("/routes", { limit: 200 })]).then(
-    ([counters, { routes }]) => {
-      fill(
-        known[0],
-        Object.keys(counters.decisions).map((value) => h("option", { value })),
-      );
-      fill(
-        known[1],
-        routes.map(({ id }) => h("option", { value: id })),
-      );
-    },
-    () => {},
-  ); // only what is offered to choose from: the failure is told where it matters
-  return {
-    form,
-    read(next) {
-      for (const input of inputs) if (input !== document.activeElement) input.value = next.get(input.name) ?? "";
-      for (const label of outcomes) label.firstChild.checked = (next.get("outcome") ?? "") === label.firstChild.value;
-    },
-  };
 }

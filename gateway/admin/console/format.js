@@ -65,6 +65,11 @@ export function clock(at) {
   });
 }
 
+/** A time to the minute. */
+export function day(at) {
+  return new Date(at * 1000).toLocaleString(language, { dateStyle: "medium", timeStyle: "short", hourCycle: "h23" });
+}
+
 export function moment(at) {
   return new Date(at * 1000).toLocaleString(language, { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" });
 }

@@ -1,6 +1,7 @@
 // The page around the pages: who is signed in, where to go, and what is wrong with the connection.
 
 import { Failure, get, hasToken, keep, signals } from "./api.js";
+import { choices } from "./choices.js";
 import { decisions } from "./decisions.js";
 import { fill, h, svg } from "./dom.js";
 import { explain } from "./explain.js";
@@ -11,8 +12,9 @@ import { poll } from "./polling.js";
 import { routes } from "./routes.js";
 import { sessions } from "./sessions.js";
 import { settings } from "./settings.js";
+import { takeKeys, tellShortcuts } from "./shortcuts.js";
 import { signIn } from "./sign_in.js";
-import { LANGUAGES, language, speak, t } from "./words.js";
+import { t } from "./words.js";
 
 // Name, page, key after `g`, drawing.
 const PAGES = [
@@ -24,12 +26,11 @@ const PAGES = [
   ["keys", keys, "k", "M7 13a3 3 0 1 0 0-6 3 3 0 0 0 0 6zM10 10h7v3M14 10v2"],
   ["settings", settings, "c", "M3 6h8M15 6h2M3 14h2M9 14h8M13 4v4M7 12v4"],
 ];
-const SHORTCUTS = "console.shortcuts";
+const LETTERS = Object.fromEntries(PAGES.map(([name, , letter]) => [letter, name]));
 
 let me = null;
 let shell = null; // {main, banner, links}, while somebody is signed in
 let page = null; // {name, element, stop, move, keys}
-let leader = 0; // when `g` was pressed
 
 const icon = (d) =>
   svg("svg", { viewBox: "0 0 20 20", width: "18", height: "18", "aria-hidden": "true" }, svg("path", { d }));
@@ -118,13 +119,14 @@ function draw() {
             button(
               t("sign_out"),
               () => {
+                leave();
                 keep(null);
                 location.hash = "";
                 start();
               },
               { class: "plain" },
             ),
-          button(t("shortcuts"), tellShortcuts, { class: "plain", "aria-keyshortcuts": "?" }),
+          button(t("shortcuts"), () => tellShortcuts(LETTERS), { class: "plain", "aria-keyshortcuts": "?" }),
         ),
         h("p", { class: "quiet" }, `${me.gateway.version} · ${t(me.gateway.compiled ? "compiled" : "pure")}`),
       ),
@@ -151,40 +153,6 @@ function draw() {
   );
   fill(document.body, skip, side, h("div", { class: "stage" }, banner, main));
   show();
-}
-
-/** Return switches for the language and the colours. Both are remembered; they say nothing about anybody. */
-function choices(again) {
-  const theme = document.documentElement.dataset.theme ?? "auto";
-  const option = (value, label, now) => h("option", { value, selected: value === now }, label);
-  return h(
-    "div",
-    { class: "choices" },
-    h(
-      "select",
-      {
-        "aria-label": t("language"),
-        on: {
-          change: (event) => {
-            speak(event.target.value);
-            again();
-          },
-        },
-      },
-      Object.entries(LANGUAGES).map(([name, label]) => option(name, label, language)),
-    ),
-    h(
-      "select",
-      { "aria-label": t("theme"), on: { change: (event) => paint(event.target.value) } },
-      ["auto", "light", "dark"].map((name) => option(name, t(`theme.${name}`), theme)),
-    ),
-  );
-}
-
-function paint(name) {
-  if (name === "auto") delete document.documentElement.dataset.theme;
-  else document.documentElement.dataset.theme = name;
-  localStorage.setItem("console.theme", name);
 }
 
 /** Return where the address leads: `#/decisions/abc?reason=x`. */
@@ -268,73 +236,7 @@ function tell(failure, at, again) {
   fill(shell.banner, h("p", {}, whyNot(failure), " ", left), button(t("retry"), again));
 }
 
-function tellShortcuts() {
-  const row = (name, ...pressed) =>
-    h(
-      "div",
-      {},
-      h(
-        "dt",
-        {},
-        pressed.map((each) => h("kbd", {}, each)),
-      ),
-      h("dd", {}, name),
-    );
-  const isOn = h("input", {
-    type: "checkbox",
-    checked: localStorage.getItem(SHORTCUTS) !== "off",
-    on: {
-      change: (event) => localStorage.setItem(SHORTCUTS, event.target.checked ? "on" : "off"),
-    },
-  });
-  const dialog = h(
-    "dialog",
-    { "aria-labelledby": "dialog-title", on: { close: () => dialog.remove() } },
-    h("h2", { id: "dialog-title" }, t("shortcuts")),
-    h(
-      "dl",
-      { class: "shortcuts" },
-      PAGES.map(([name, , key]) => row(t(`page.${name}`), "g", key)),
-      row(t("shortcut.next"), "j"),
-      row(t("shortcut.previous"), "k"),
-      row(t("shortcut.open"), "Enter"),
-      row(t("shortcut.close"), "Esc"),
-      row(t("decisions.pause"), "p"),
-      row(t("shortcut.search"), "/"),
-    ),
-    h("label", { class: "check" }, isOn, t("shortcut.on")),
-    h(
-      "div",
-      { class: "actions" },
-      button(t("close"), () => dialog.close()),
-    ),
-  );
-  document.body.append(dialog);
-  dialog.showModal();
-}
-
-function press(event) {
-  const isTyping = event.target.closest?.("input, textarea, select, dialog");
-  if (
-    shell === null ||
-    isTyping ||
-    event.ctrlKey ||
-    event.metaKey ||
-    event.altKey ||
-    localStorage.getItem(SHORTCUTS) === "off"
-  )
-    return;
-  const isLed = Date.now() - leader < 1500;
-  leader = event.key === "g" ? Date.now() : 0;
-  const to = isLed && PAGES.find(([, , key]) => key === event.key);
-  if (to) location.hash = `#/${to[0]}`;
-  else if (event.key === "?") tellShortcuts();
-  else if (event.key === "/") shell.main.querySelector("input")?.focus();
-  else if (!page?.keys?.[event.key]?.(event)) return;
-  event.preventDefault();
-}
-
 addEventListener("hashchange", show);
-addEventListener("keydown", press);
+takeKeys(LETTERS, () => (shell === null ? null : { main: shell.main, page }));
 signals.addEventListener("unauthorized", (event) => askWho(event.detail));
 start();

@@ -10,6 +10,7 @@ import { t, word } from "./words.js";
 
 const EVERY = 2;
 const RECENT = 30; // seconds, over which quantiles and shares are taken: of two seconds they would only flicker
+const SMOOTH = 7; // for rates; a few requests a second would else be nothing but spikes
 const SHOWN = 6;
 
 const history = []; // of this tab; who comes back to the page sees what it had seen
@@ -69,9 +70,12 @@ function views() {
   };
 }
 
-/** Return for each answer what `members` of it grew since the one before. */
+/** Return for each answer how `members` of it grew in the seconds before. */
 function grown(members) {
-  return history.map((each, index) => (index ? rates(history[index - 1], each, members) : null));
+  return history.map((each, index) => {
+    const from = before(each.at - SMOOTH, index);
+    return from && rates(from, each, members);
+  });
 }
 
 function outcomes() {
@@ -160,7 +164,8 @@ function quantiles(name) {
 /** Return the oldest answer since a time, before `index`; null without one. */
 function before(at, index) {
   let first = index;
-  while (first > 0 && history[first - 1].at >= at) first--;
+  // Where another number of workers has answered, totals do not compare.
+  while (first > 0 && history[first - 1].at >= at && history[first - 1].answered === history[index].answered) first--;
   return first < index ? history[first] : null;
 }
 
@@ -186,9 +191,9 @@ function tilesOf(now) {
     tile("added", from ? took(quantile(0.95, from.seconds.added, now.seconds.added)) : took(null), "p95"),
     tile("connections", number(now.connections), now.tunnels ? t("tile.tunnels", { n: number(now.tunnels) }) : null),
     tile(
-      "news",
-      now.revocation_staleness === null ? t("never") : took(now.revocation_staleness),
-      t("tile.revocations", { n: number(now.revocations) }),
+      "revocations",
+      number(now.revocations),
+      now.revocation_staleness === null ? t("never") : t("tile.news", { duration: took(now.revocation_staleness) }),
       now.revocation_staleness === null ? "attention" : "",
     ),
     workers

@@ -130,7 +130,7 @@ function target(each) {
   const state = each.ejected
     ? ["bad", "ejected"]
     : each.healthy
-      ? ["good", each.is_checked ? "healthy" : "unchecked"]
+      ? each.is_checked ? ["good", "healthy"] : ["plain", "unchecked"]
       : ["bad", "unhealthy"];
   return h(
     "li",

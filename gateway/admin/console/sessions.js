@@ -2,7 +2,7 @@
 
 import { get, path, post, remove } from "./api.js";
 import { h } from "./dom.js";
-import { moment, number, since } from "./format.js";
+import { day, moment, number, since } from "./format.js";
 import { ask, change, code, field, nothing, readOnly, say, table } from "./parts.js";
 import { t } from "./words.js";
 
@@ -78,10 +78,10 @@ function listed(me, subject, sessions, refresh) {
     .map((each) => [
       each.device ?? h("span", { class: "quiet" }, t("session.no_device")),
       code(each.client_id),
-      each.address || "–",
+      h("span", { class: "whole" }, each.address || "–"),
       when(each.last_used_at),
       when(each.created_at),
-      each.expires_at ? moment(each.expires_at) : "–",
+      each.expires_at ? h("time", {}, day(each.expires_at)) : "–",
       each.scope || "–",
       number(each.generation),
       h("code", { class: "id", title: each.id }, each.id),

@@ -51,7 +51,8 @@ def columns(text: str) -> int:
 def fitted(text: str, width: int) -> str:
     """Return a text of exactly this many columns: cut, with an ellipsis, or padded."""
     if columns(text) > width:
+        text = text[:width]
         while text and columns(text) >= width:
-            text = text[: width - 1] if text.isascii() else text[:-1]
+            text = text[:-1]
         text = f"{text}…" if width else ""
     return text + " " * (width - columns(text))

@@ -7,8 +7,8 @@ from typing import Any
 
 from gateway.commands.asking.client import AdminClient
 
-_PAGE = 1000
-"""Routes of one answer."""
+_ROUTES = "50"
+"""Those with most refusals: more than are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,20 +24,10 @@ class Sample:
 async def take_sample(client: AdminClient) -> Sample:
     """Ask for everything that is shown. Raises NoAnswer or NotLetIn."""
     me = await client.ask("/me")
-    routes = await _routes(client)
+    routes = (await client.ask("/refusing-routes", parameters={"limit": _ROUTES}))["routes"]
     upstreams = (await client.ask("/upstreams"))["upstreams"]
     counters = await client.ask("/counters")
-    return Sample(me, counters, upstreams, routes)
-
-
-async def _routes(client: AdminClient) -> dict[str, Any]:
-    routes: dict[str, Any] = {}
-    offset, total = 0, 1
-    while offset < total:
-        page = await client.ask("/routes", parameters={"limit": str(_PAGE), "offset": str(offset)})
-        routes |= {route["id"]: route for route in page["routes"]}
-        offset, total = offset + _PAGE, page["total"]
-    return routes
+    return Sample(me, counters, upstreams, {route["id"]: route for route in routes})
 
 
 class Between:

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 
 _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 """To a second screen without a cursor, and back."""
-_HOME, _REST_OF_LINE, _REST_OF_SCREEN = "\x1b[H", "\x1b[K", "\x1b[J"
+_HOME, _NO_LINE = "\x1b[H", "\x1b[2K"
 
 
 class Screen:
@@ -22,9 +22,12 @@ class Screen:
         return size.columns, size.lines
 
     def show(self, lines: Sequence[str]) -> None:
-        """Show a picture in the place of the last one, without flicker."""
-        text = f"{_REST_OF_LINE}\n".join(lines)
-        sys.stdout.write(f"{_HOME}{text}{_REST_OF_LINE}{_REST_OF_SCREEN}")
+        """Show a picture in the place of the last one, without flicker.
+
+        Each line is emptied before it is written: behind a full one, terminals would take its last letter.
+        """
+        whole = [*lines, *[""] * (self.size()[1] - len(lines))]
+        sys.stdout.write(_HOME + "\n".join(f"{_NO_LINE}{line}" for line in whole))
         sys.stdout.flush()
 
     async def pause(self, seconds: float) -> None:

@@ -14,7 +14,7 @@ _LEAST, _MOST, _REASON = 12, 20, 28
 
 def refusals(view: View, width: int) -> Iterator[Row]:
     name = min(max(width - 19, _LEAST), _REASON)
-    yield (bold(f"{'refused because':{name}}{'a second':>9}{'so far':>10}"),)
+    yield (bold(f"{fitted('refused or failed because', name)}{'a second':>9}{'so far':>10}"),)
     reasons = view["refused"]["reasons"]
     for row in reasons:
         numbers = f"{rate(row['per_second']):>9}{count(row['total']):>10}"

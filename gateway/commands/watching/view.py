@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from gateway.commands.watching.sample import Between, Sample
+from gateway.telemetry.access_log import PASSED
 
 View = Mapping[str, Any]
 
-PASSED: Final = ("allow", "allow_stale", "preflight")
-"""What decisions are called that are no refusal."""
 _SHARES: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 

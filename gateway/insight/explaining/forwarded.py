@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from gateway.config.snapshot import Snapshot
 from gateway.engine.routes import Route
-from gateway.mechanisms.mutators import IdentityToken
+from gateway.mechanisms.mutators import FixedHeader, IdentityToken
 from gateway.model.decision import Allow
 from gateway.model.request import InboundRequest
 from gateway.proxy.heads import granted_upgrade, request_framing, request_head
@@ -45,13 +45,13 @@ def forwarded(snapshot: Snapshot, request: InboundRequest, allow: Allow[Route]) 
 
 
 def _hidden(request: InboundRequest, route: Route) -> frozenset[str]:
-    """Return the names of headers whose values may be credentials; of the injected ones, only identity tokens."""
+    """Return the names of headers whose values may be credentials; of the injected ones, those of identity tokens and
+    of fixed values, by which an upstream may know the gateway."""
     sent = {name.decode("latin-1").lower() for name, _ in request.headers}
     sources = {name.decode() for source in route.sources for name in source.credentials.headers}
-    tokens = {
-        name.lower() for mutator in route.mutators if isinstance(mutator, IdentityToken) for name in mutator.owned
-    }
-    return frozenset(_ALWAYS_HIDDEN | sources | tokens | {name for name in sent if _LOOKS_SECRET.search(name)})
+    injected = (mutator for mutator in route.mutators if isinstance(mutator, IdentityToken | FixedHeader))
+    owned = {name.lower() for mutator in injected for name in mutator.owned}
+    return frozenset(_ALWAYS_HIDDEN | sources | owned | {name for name in sent if _LOOKS_SECRET.search(name)})
 
 
 def _masked(line: str, hidden: frozenset[str]) -> str:

@@ -1,12 +1,13 @@
 """An explanation for people, and for programs."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from http import HTTPStatus
 from itertools import groupby
 from typing import Any, Final
 
+from gateway.config.mistakes import printable
 from gateway.insight.explaining.forwarded import Forwarded
 from gateway.insight.explaining.steps import Section, Step, StepResult
 from gateway.insight.explaining.way import Explanation
@@ -30,6 +31,8 @@ _TITLES: Final[Mapping[Section, str]] = {
     "upstream": "Upstream",
 }
 _WIDEST_NAME = 32
+_OWN_WORDS: Final = frozenset({"verdict", "reason", "route", "section", "result", "authenticator"})
+"""Members that hold nothing of the request: a secret that is spelled like one of their words changes nothing there."""
 
 
 def as_text(explanation: Explanation, marks: Mapping[StepResult, str]) -> str:
@@ -45,7 +48,7 @@ def as_text(explanation: Explanation, marks: Mapping[StepResult, str]) -> str:
     if explanation.face is not None:
         lines += ["", *_face(explanation.face)]
     lines += _disagreements(explanation)
-    return "\n".join(_printable(line.rstrip()) for line in lines[1:])
+    return "\n".join(printable(line.rstrip()) for line in lines[1:])
 
 
 def _line(step: Step, marks: Mapping[StepResult, str], width: int) -> str:
@@ -92,28 +95,34 @@ def _disagreements(explanation: Explanation) -> Iterator[str]:
         yield "!!! The verdict counts; do not trust the steps. Please report it."
 
 
-def _printable(line: str) -> str:
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)
+def as_json(explanation: Explanation, hide: Callable[[str], str]) -> dict[str, Any]:
+    """Return one JSON object; its keys are always the same. `hide` takes secrets out of each text in it."""
+    shown: dict[str, Any] = _hidden(_members(explanation), hide)
+    return shown
 
 
-def as_json(explanation: Explanation) -> str:
-    """Return one JSON object; its keys are always the same."""
+def _hidden(value: Any, hide: Callable[[str], str]) -> Any:
+    if isinstance(value, dict):
+        return {name: below if name in _OWN_WORDS else _hidden(below, hide) for name, below in value.items()}
+    if isinstance(value, list | tuple):
+        return [_hidden(below, hide) for below in value]
+    return hide(value) if isinstance(value, str) else value
+
+
+def _members(explanation: Explanation) -> dict[str, Any]:
     verdict, face = explanation.verdict, explanation.face
     error = verdict.error if isinstance(verdict, Deny) else None
-    return json.dumps(
-        {
-            "verdict": {"Allow": "allow", "Deny": "deny", "Answer": "answer"}[type(verdict).__name__],
-            "status": verdict.status if isinstance(verdict, Answer) else None if error is None else error.status,
-            "reason": None if error is None else error.reason,
-            "detail": None if error is None else str(error),
-            "route": None if verdict.route is None else verdict.route.id,
-            "steps": [asdict(step) for step in explanation.steps],
-            "response": None if face is None else _response(face),
-            "forwarded": None if explanation.forwarded is None else asdict(explanation.forwarded),
-            "disagreements": explanation.disagreements,
-        },
-        indent=2,
-    )
+    return {
+        "verdict": {"Allow": "allow", "Deny": "deny", "Answer": "answer"}[type(verdict).__name__],
+        "status": verdict.status if isinstance(verdict, Answer) else None if error is None else error.status,
+        "reason": None if error is None else error.reason,
+        "detail": None if error is None else str(error),
+        "route": None if verdict.route is None else verdict.route.id,
+        "steps": [asdict(step) for step in explanation.steps],
+        "response": None if face is None else _response(face),
+        "forwarded": None if explanation.forwarded is None else asdict(explanation.forwarded),
+        "disagreements": explanation.disagreements,
+    }
 
 
 def _response(face: Face) -> dict[str, Any]:

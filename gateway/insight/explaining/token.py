@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.engine.gatekeeper import UNDECIDED
+from gateway.insight.configuration import without_credentials
 from gateway.insight.explaining.steps import Section, Step, Steps, in_words
 from gateway.mechanisms.authenticators import AuthenticatorSettings
 from gateway.mechanisms.authenticators.issued import IssuedSettings
@@ -102,7 +103,7 @@ def key_origin(settings: AuthenticatorSettings) -> str:
     if settings.discovery:
         return f"the metadata of {settings.issuer}"
     [name] = [name for name in KEY_SETTINGS if getattr(settings, name)]
-    return f"{name} {str(getattr(settings, name)).partition('?')[0]}"
+    return f"{name} {without_credentials(str(getattr(settings, name)).partition('?')[0])}"
 
 
 def _decided(candidates: tuple[Key, ...] | Pending) -> tuple[Key, ...]:
