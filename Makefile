@@ -26,7 +26,7 @@ demo: $(VENV)/compiled.done
 test: check $(BUILT)
 	-$(MAKE) deploy-tools
 	$(MAKE) site
-	$(BIN)/pytest -n $(or $(JOBS),auto) --dist loadfile
+	$(BIN)/pytest -n $(or $(JOBS),auto) --dist loadfile --no-loadscope-reorder
 	$(MAKE) test-pure
 
 # In a copy of the tree, as on a machine without a C compiler.

@@ -188,6 +188,24 @@ def test_who_loses_the_gateway_is_told_and_finds_it_again(page: Page, visitor: V
     expect(banner).to_be_hidden()
 
 
+def test_a_tab_that_nobody_sees_asks_nothing(page: Page, visitor: Visitor) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.clock.install()
+    visitor.sign_in()
+    visitor.go("decisions")
+    look = """(isHidden) => {
+        Object.defineProperty(document, "hidden", {configurable: true, get: () => isHidden});
+        document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    page.evaluate(look, True)
+    before = len(asked)
+    page.clock.run_for(60_000)
+    assert asked[before:] == []
+    with page.expect_request(re.compile("/decisions")):
+        page.evaluate(look, False)
+
+
 # --- changing
 
 

@@ -33,7 +33,7 @@ function whole({ authenticators, own, certificates }) {
             badge(key.status === "current" ? "good" : "plain", t(`key.${key.status}`)),
             key.status === "next" && key.signs_from
               ? t("key.from", { time: moment(key.signs_from) })
-              : lasting(key.age),
+              : h("span", { class: "whole" }, lasting(key.age)),
           ]),
         )
       : h("p", { class: "panel quiet" }, t("keys.no_own")),

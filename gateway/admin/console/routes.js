@@ -126,17 +126,19 @@ function upstream(each) {
   );
 }
 
+function stateOf({ ejected, healthy, is_checked: isChecked }) {
+  if (ejected) return ["bad", "ejected"];
+  if (!healthy) return ["bad", "unhealthy"];
+  return isChecked ? ["good", "healthy"] : ["plain", "unchecked"];
+}
+
 function target(each) {
-  const state = each.ejected
-    ? ["bad", "ejected"]
-    : each.healthy
-      ? each.is_checked ? ["good", "healthy"] : ["plain", "unchecked"]
-      : ["bad", "unhealthy"];
+  const [kind, state] = stateOf(each);
   return h(
     "li",
     {},
     h("code", {}, each.name),
-    badge(state[0], t(`target.${state[1]}`)),
+    badge(kind, t(`target.${state}`)),
     h("small", {}, t("target.connections", { busy: number(each.busy), idle: number(each.idle) })),
   );
 }
