@@ -139,7 +139,14 @@ class SessionGateway(Running):
     async def admin(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Message:
         """Ask the admin API, with its token."""
         content = None if body is None else json.dumps(body).encode()
-        data = request(method, f"/admin/api/v1{path}", "Connection: close", "Content-Type: application/json", bearer=ADMIN_TOKEN, body=content)
+        data = request(
+            method,
+            f"/admin/api/v1{path}",
+            "Connection: close",
+            "Content-Type: application/json",
+            bearer=ADMIN_TOKEN,
+            body=content,
+        )
         return await ask(self.admin_port, data)
 
     # --- what no client can see
