@@ -9,7 +9,9 @@ from gateway.model.request import Header, InboundRequest, Peer
 _URL = re.compile(r"(https?)://([^/?#]*)([^#]*)(?:#.*)?", re.IGNORECASE | re.DOTALL)
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[^\r\n\0]*")
-_LOOKS_LIKE_JWT = re.compile(r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+_DOTTED = re.compile(r"[A-Za-z0-9_.-]+")
+"""What may hold a JWT. It always matches where it begins, so that the work is linear in the text."""
+_SHORTEST_HEADER = len("eyJ") + 8
 _SHORTEST_SECRET = 8
 """Characters. Anything shorter is no secret, and may be a part of an ordinary word."""
 
@@ -30,7 +32,7 @@ class Question:
         """Return text about this request without its credentials, and without anything that looks like a token."""
         for secret in self._secrets():
             text = text.replace(secret, "<hidden>")
-        return _LOOKS_LIKE_JWT.sub("<hidden>", text)
+        return _DOTTED.sub(_without_jwts, text)
 
     def _secrets(self) -> list[str]:
         """Return what must never be shown, the longest first."""
@@ -39,6 +41,21 @@ class Question:
         values += [value for _, value in request.cookies]
         shown = (value.decode("utf-8", "replace") for value in values if len(value) >= _SHORTEST_SECRET)
         return sorted(shown, key=len, reverse=True)
+
+
+def _without_jwts(match: re.Match[str]) -> str:
+    """Return words with dots between, but for each three of which the first is, or ends in, the header of a JWT."""
+    parts, shown, number = match[0].split("."), [], 0
+    while number < len(parts):
+        begin = parts[number].find("eyJ")
+        has_header = 0 <= begin <= len(parts[number]) - _SHORTEST_HEADER
+        if has_header and number + 2 < len(parts) and parts[number + 1]:
+            shown.append(f"{parts[number][:begin]}<hidden>")
+            number += 3
+        else:
+            shown.append(parts[number])
+            number += 1
+    return ".".join(shown)
 
 
 def asked(

@@ -211,8 +211,9 @@ class RouteTable:
         self.routes = tuple(routes)
         self.least_staleness = min((each.max_staleness for each in self.routes if each.refuses_when_stale), default=inf)
         """How old the news of revocations may be before the first route refuses somebody for that."""
+        self.own = tuple(own)
         self._own: _Node | None = None
-        for route in own:
+        for route in self.own:
             self._own = self._own or _Node()
             self._own.add(route)
         self._exact: dict[str, _Node] = {}

@@ -39,7 +39,7 @@ def refusing_routes_together(answers: Sequence[dict[str, Any]], most: int) -> di
 
 def route(snapshot: Snapshot, route_id: str | None) -> dict[str, Any] | None:
     """Return one route; None if there is none of this id now."""
-    return next((shown_route(route) for route in snapshot.routes.routes if route.id == route_id), None)
+    return next((shown_route(route) for _, route in _in_order(snapshot.routes) if route.id == route_id), None)
 
 
 def shown_route(route: Route) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def _refused(decisions: Iterable[tuple[str, int]]) -> int:
 @lru_cache(1)
 def _in_order(table: RouteTable) -> tuple[tuple[str, Route], ...]:
     """Return the routes, by id, with what is searched of each: made once, as there may be thousands."""
-    ordered = sorted(table.routes, key=lambda route: (route.is_own, route.id))
+    ordered = sorted((*table.routes, *table.own), key=lambda route: (route.is_own, route.id))
     return tuple((" ".join((route.id, pattern(route), *route.hosts, route.upstream)), route) for route in ordered)
 
 

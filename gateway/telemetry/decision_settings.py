@@ -14,7 +14,7 @@ class DecisionSettings(Settings):
     """
 
     keep: Annotated[int, Field(ge=0, le=100_000)] = 1000
-    """How many each process keeps; each takes about 1 KiB. 0 keeps none."""
+    """How many each process keeps; each takes about 1 KiB, and 4 where clients send long paths. 0 keeps none."""
 
     sample: Annotated[float, Field(ge=0, le=1)] = 0.01
     """The share of requests that went well: 0.01 keeps every hundredth. Refusals and 5xx are always kept."""

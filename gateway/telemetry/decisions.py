@@ -3,9 +3,10 @@
 What is kept is what the access log says of a request, and claims that the settings name. The oldest goes first.
 """
 
+import asyncio
 from collections import deque
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Final
 
@@ -14,8 +15,10 @@ from gateway.telemetry.access_log import PASSED, AccessEntry, AccessValues
 from gateway.telemetry.decision_settings import DecisionSettings
 
 _LONGEST: Final = 512
-"""Characters of a path or a user agent. Longer ones are cut: clients choose them."""
+"""Characters of a path, a user agent and whatever else clients or their issuers choose. Longer ones are cut."""
 _LONGEST_CLAIM: Final = 256
+_AT_ONCE: Final = 2000
+"""Entries that are looked at in one turn: about a millisecond."""
 
 
 _Kept = tuple[float, AccessValues, str | None, dict[str, Any]]
@@ -76,8 +79,14 @@ class DecisionRing:
     def add(self, ended: float, values: AccessValues, principal: Principal | None) -> None:
         """Keep a decision. `ended` is when the request was over, in Unix seconds; `values` are those of its line in
         the access log."""
-        agent = values[19]
-        if len(values[4]) > _LONGEST or (agent is not None and len(agent) > _LONGEST):
+        subject, token_id, agent, error = values[8], values[10], values[19], values[20]
+        if (
+            len(values[4]) > _LONGEST
+            or (agent is not None and len(agent) > _LONGEST)
+            or (error is not None and len(error) > _LONGEST)
+            or (subject is not None and len(subject) > _LONGEST)
+            or (token_id is not None and len(token_id) > _LONGEST)
+        ):
             values = _shortened(values)
         if principal is None:
             self._kept.append((ended, values, None, _NO_CLAIMS))
@@ -85,32 +94,51 @@ class DecisionRing:
             claims = _chosen(principal.claims, self._claims) if self._claims else _NO_CLAIMS
             self._kept.append((ended, values, principal.session_id, claims))
 
-    def found(self, wanted: Wanted, most: int) -> list[dict[str, Any]]:
-        """Return the decisions that fit as operators see them, those that ended last first."""
-        return list(islice(self._found(wanted), most))
+    async def found(self, wanted: Wanted, most: int) -> list[dict[str, Any]]:
+        """Return the decisions that fit as operators see them, those that ended last first.
 
-    def _found(self, wanted: Wanted) -> Iterator[dict[str, Any]]:
-        for ended, values, session, claims in reversed(self._kept):
-            if ended <= wanted.since:
-                return
-            if wanted.fits(values):
-                shown = AccessEntry(*values)._asdict()
-                outcome = "allow" if shown["reason"] in PASSED else "refuse"
-                detail = shown.pop("error")
-                yield {
-                    "ended": ended,
-                    "outcome": outcome,
-                    "detail": detail,
-                    "session": session,
-                    "claims": claims,
-                    **shown,
-                }
+        With thousands to look at requests have their turn in between.
+        """
+        wanted = replace(wanted, subject=_cut_any(wanted.subject))
+        kept = tuple(self._kept)
+        found: list[dict[str, Any]] = []
+        for end in range(len(kept), 0, -_AT_ONCE):
+            if len(found) == most or kept[end - 1][0] <= wanted.since:
+                break
+            if end < len(kept):
+                await asyncio.sleep(0)
+            some = reversed(kept[max(0, end - _AT_ONCE) : end])
+            found += islice(_fitting(some, wanted), most - len(found))
+        return found
+
+
+def _fitting(kept: Iterable[_Kept], wanted: Wanted) -> Iterator[dict[str, Any]]:
+    for ended, values, session, claims in kept:
+        if ended <= wanted.since:
+            return
+        if wanted.fits(values):
+            shown = AccessEntry(*values)._asdict()
+            outcome = "allow" if shown["reason"] in PASSED else "refuse"
+            detail = shown.pop("error")
+            yield {
+                "ended": ended,
+                "outcome": outcome,
+                "detail": detail,
+                "session": session,
+                "claims": claims,
+                **shown,
+            }
 
 
 def _shortened(values: AccessValues) -> AccessValues:
     entry = AccessEntry(*values)
-    agent = None if entry.user_agent is None else _cut(entry.user_agent)
-    shortened: AccessValues = entry._replace(path=_cut(entry.path), user_agent=agent)
+    shortened: AccessValues = entry._replace(
+        path=_cut(entry.path),
+        subject=_cut_any(entry.subject),
+        token_id=_cut_any(entry.token_id),
+        user_agent=_cut_any(entry.user_agent),
+        error=_cut_any(entry.error),
+    )
     return shortened
 
 
@@ -121,6 +149,10 @@ def _chosen(claims: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]
         if (value := claims.get(name)) is not None:
             chosen[name] = value if isinstance(value, bool | int | float) else _cut(str(value), _LONGEST_CLAIM)
     return chosen
+
+
+def _cut_any(text: str | None) -> str | None:
+    return None if text is None else _cut(text)
 
 
 def _cut(text: str, most: int = _LONGEST) -> str:

@@ -125,8 +125,9 @@ class RemoteKeys:
     def lookup(self, kid: str | None, alg: str, now: float) -> tuple[Key, ...] | Pending:
         """Return the keys that may have signed such a token; Pending if a fetch may tell.
 
-        Raises UnknownKey, WrongAlgorithm, or KeysUnavailable.
+        Raises UnknownKey, WrongAlgorithm, or KeysUnavailable. Whoever asks about a time to come gets today's answer.
         """
+        now = min(now, self._clock())
         usable = self.fetched_at is not None and now - self.fetched_at < self._timing.max_stale
         if usable and (found := self._keys.candidates(kid, alg)):
             return found

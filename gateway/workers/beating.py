@@ -77,13 +77,13 @@ class Line:
 
     async def _answer(self, message: Message) -> None:
         """Answer what another worker asks. Nobody waits for one that cannot."""
-        answer = None
+        answer = b"null"
         try:
             if (insight := self._gateway.administration.insight) is not None:
-                answer = await insight.answer(message.content)
+                answer = json.dumps(await insight.answer(message.content)).encode()
         except Exception as error:  # noqa: BLE001 - a bug must not end what listens here
             asyncio.get_running_loop().call_exception_handler({"message": "cannot answer", "exception": error})
-        self._channel.send("answer", message.number, json.dumps(answer).encode())
+        self._channel.send("answer", message.number, answer)
 
     def _begin(self, job: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(job)

@@ -107,10 +107,14 @@ class WorkerProcess:
         return self.ended.is_set()
 
     @property
+    def is_heard(self) -> bool:
+        return monotonic() - self.heard_at < _SILENCE
+
+    @property
     def is_serving(self) -> bool:
         """Whether it takes connections, as far as one knows. It may have nothing good to say to them."""
-        is_heard = monotonic() - self.heard_at < _SILENCE
-        return is_heard and self.accepting.is_set() and not (self.is_draining or self.closed.is_set() or self.is_over)
+        takes_none = self.is_draining or self.closed.is_set() or self.is_over
+        return self.is_heard and self.accepting.is_set() and not takes_none
 
     def send(self, word: str, number: int = 0, content: bytes = b"") -> None:
         if not self.is_over:
@@ -138,8 +142,8 @@ class WorkerProcess:
             del self._asked[question]
 
     async def ask(self, number: int, question: bytes) -> bytes | None:
-        """Return what it says to a question; None if it takes no connections, or ends instead."""
-        if not self.accepting.is_set() or self.is_over:
+        """Return what it says to a question; None if it takes no connections, is not heard of, or ends instead."""
+        if not self.accepting.is_set() or self.is_over or not self.is_heard:
             return None
         answer = self._answers[number] = asyncio.get_running_loop().create_future()
         self._channel.send("question", number, question)

@@ -70,6 +70,18 @@ async def test_routes_that_refuse_come_with_most_refusals_first(served: SessionG
     assert (await told(served, "/refusing-routes?search=nothing-like-it"))["total"] == 0
 
 
+async def test_the_routes_of_the_gateway_itself_come_last(served: SessionGateway) -> None:
+    await served.exchange("rt1.junk")
+    routes = (await told(served, "/routes"))["routes"]
+    assert [each["own"] for each in routes] == sorted(each["own"] for each in routes)
+    [token] = [each for each in routes if each["id"] == "gateway:token"]
+    assert (token["own"], token["path"], token["access"]) == (True, "/oauth/token", "public")
+    assert token["decisions"] == {"unknown_refresh_token": 1}
+    [decision] = await decisions(served, "?route=gateway:token")
+    one = await told(served, f"/decisions/{decision['request_id']}")
+    assert one["route"]["path"] == "/oauth/token"
+
+
 async def test_upstreams_tell_how_they_are(served: SessionGateway) -> None:
     await served.call((await served.log_in())["access_token"])
     upstreams = {each["name"]: each for each in (await told(served, "/upstreams"))["upstreams"]}
@@ -204,6 +216,14 @@ async def test_an_explanation_knows_what_is_revoked(served: SessionGateway) -> N
     assert (explanation["verdict"], explanation["reason"]) == ("deny", "revoked_token")
     [step] = [step for step in explanation["steps"] if step["name"] == "revocation"]
     assert step["result"] == "no"
+
+
+async def test_a_body_whose_end_nobody_could_find_is_explained_as_refused(served: SessionGateway) -> None:
+    token = (await served.log_in())["access_token"]
+    for headers in ([["Transfer-Encoding", "chunked"]] * 2, [["Content-Length", "1"], ["Content-Length", "2"]]):
+        explanation = await explained(served, method="POST", token=token, headers=headers)
+        assert (explanation["verdict"], explanation["route"], explanation["disagreements"]) == ("deny", None, [])
+        assert explanation["steps"][-1]["name"] == "body"
 
 
 async def test_an_explanation_can_be_of_another_time(served: SessionGateway) -> None:

@@ -1,5 +1,6 @@
 """The ring of decisions: what is kept, what is shown of it, and what never is."""
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -59,7 +60,11 @@ def ring(**settings: Any) -> DecisionRing:
 
 
 def ids(kept: DecisionRing, most: int = 100, **wanted: Any) -> list[str]:
-    return [each["request_id"] for each in kept.found(Wanted(**wanted), most)]
+    return [each["request_id"] for each in found(kept, most, **wanted)]
+
+
+def found(kept: DecisionRing, most: int = 100, **wanted: Any) -> list[dict[str, Any]]:
+    return asyncio.run(kept.found(Wanted(**wanted), most))
 
 
 def test_the_oldest_goes_first_and_the_latest_is_shown_first() -> None:
@@ -127,7 +132,7 @@ def test_decisions_are_found_by_what_is_known_of_them(wanted: dict[str, Any], fo
 def test_only_claims_that_are_named_are_kept_and_long_ones_are_cut() -> None:
     kept = ring(claims=["email", "vip", "groups", "bio", "absent"])
     kept.add(1, entry(), CALLER)
-    [shown] = kept.found(Wanted(), 1)
+    [shown] = found(kept)
     assert shown["session"] == "s1"
     assert shown["claims"].pop("bio") == "x" * 256 + "…"
     assert shown["claims"] == {"email": "alice@example.com", "vip": True, "groups": "['a', 'b']"}
@@ -137,21 +142,51 @@ def test_only_claims_that_are_named_are_kept_and_long_ones_are_cut() -> None:
 def test_without_a_list_no_claim_is_kept() -> None:
     kept = ring()
     kept.add(1, entry(), replace(CALLER))
-    assert kept.found(Wanted(), 1)[0]["claims"] == {}
+    assert found(kept)[0]["claims"] == {}
     assert "example.com" not in repr(kept._kept)
 
 
-def test_what_clients_choose_is_cut() -> None:
+@pytest.mark.parametrize("name", ["path", "user_agent", "subject", "token_id", "error"])
+def test_what_clients_and_issuers_choose_is_cut(name: str) -> None:
     kept = ring()
-    kept.add(1, entry(path="/" + "p" * 9000, user_agent="u" * 9000), None)
-    [shown] = kept.found(Wanted(), 1)
-    assert (len(shown["path"]), len(shown["user_agent"])) == (513, 513)
+    fields: dict[str, Any] = {name: "x" * 9000}
+    kept.add(1, entry(**fields), None)
+    [shown] = found(kept)
+    assert shown["detail" if name == "error" else name] == "x" * 512 + "…"
+
+
+def test_a_long_subject_is_found_all_the_same() -> None:
+    kept = ring()
+    kept.add(1, entry(1, subject="x" * 9000), None)
+    assert ids(kept, subject="x" * 9000) == ["r1"]
+    assert ids(kept, subject="x" * 100) == []
+
+
+async def test_others_have_their_turn_while_thousands_are_looked_at() -> None:
+    kept = ring(keep=5000)
+    for number in range(1, 5001):
+        kept.add(number, entry(number), None)
+    looking = asyncio.create_task(kept.found(Wanted(request_id="r1"), 1))
+    await asyncio.sleep(0)
+    assert not looking.done()
+    kept.add(5001, entry(5001), None)
+    assert [each["request_id"] for each in await looking] == ["r1"]
+
+
+async def test_what_is_found_early_is_not_looked_for_any_further() -> None:
+    kept = ring(keep=5000)
+    for number in range(1, 5001):
+        kept.add(number, entry(number), None)
+    for wanted, most in ((Wanted(), 2), (Wanted(since=4998), 100)):
+        looking = asyncio.create_task(kept.found(wanted, most))
+        await asyncio.sleep(0)
+        assert [each["request_id"] for each in looking.result()] == ["r5000", "r4999"]
 
 
 def test_a_decision_is_shown_as_the_access_log_has_it() -> None:
     kept = ring()
     kept.add(1.5, entry(), None)
-    [shown] = kept.found(Wanted(), 1)
+    [shown] = found(kept)
     logged = entry()._asdict()
     assert shown.pop("detail") == logged.pop("error")
     assert (shown.pop("outcome"), shown.pop("ended"), shown.pop("session"), shown.pop("claims")) == (

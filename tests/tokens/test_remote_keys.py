@@ -228,6 +228,16 @@ async def test_keys_that_are_too_old_cannot_tell(gateway: Gateway, issuer: Issue
     assert await gateway.lookup("old")
 
 
+async def test_whoever_asks_about_a_time_to_come_gets_the_answer_of_today(gateway: Gateway, issuer: Issuer) -> None:
+    await gateway.lookup("old")
+    later = NOW + 10 * TIMING.max_stale
+    [key] = found if isinstance(found := gateway.keys.lookup("old", "EdDSA", later), tuple) else ()
+    assert key.kid == "old"
+    with pytest.raises(UnknownKey):
+        gateway.keys.lookup("junk", "EdDSA", later)
+    assert len(issuer.requests) == 1
+
+
 async def test_an_unknown_kid_cannot_be_judged_while_the_issuer_is_down(gateway: Gateway, issuer: Issuer) -> None:
     await gateway.lookup("old")
     issuer.status = 500

@@ -44,6 +44,7 @@ from gateway.model.faces import Face, face
 from gateway.model.moments import moment
 from gateway.model.principal import Principal, claim_at
 from gateway.model.request import InboundRequest
+from gateway.proxy.heads import request_framing
 from gateway.tokens.jose import peek_issuer
 from gateway.tokens.refresh_token import looks_like_refresh_token
 
@@ -116,6 +117,7 @@ class _Way:
 
     def _go(self) -> None:
         self._describe()
+        self._refuse_body()
         host, target = self.steps.attempt(
             "target", "canonical form", lambda: self._keeper.locate(self._request), shown_target
         )
@@ -139,6 +141,14 @@ class _Way:
         client = self._snapshot.forwarding.client_address(request)
         self.steps.note("request", "from", f"{peer.address}, {trust}; the client is {client}")
         self.steps.note("request", "at", f"{self._now:.0f}, {moment(self._now)}")
+
+    def _refuse_body(self) -> None:
+        """Say only of a body whose end nobody could find that it is refused."""
+        try:
+            request_framing(self._request)
+        except Refusal as refusal:
+            self.steps.append(Step("request", "body", "no", in_words(refusal)))
+            raise
 
     def _route(self, host: str, target: Target) -> Route:
         keeper, request = self._keeper, self._request
