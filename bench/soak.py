@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -185,7 +186,10 @@ async def held_by(gateway: GatewayProcess, redis_port: int) -> Held:
 
 def _files(pid: int, redis_port: int) -> int:
     """Count the open files of a process. Its connections to Redis come and go, up to a bound of their own."""
-    links = [os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()]
+    links = []
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            links.append(os.readlink(each))
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     to_redis = {f"socket:[{row[9]}]" for row in rows if int(row[2].partition(":")[2], 16) == redis_port}
     return sum(link not in to_redis for link in links)

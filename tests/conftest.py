@@ -5,11 +5,15 @@ import pytest
 from gateway.freshness import outdated
 
 SLOWEST = (
+    "tests/test_bench.py",
     "tests/clients/test_workers.py",
     "tests/workers/test_parent.py",
     "tests/deploy/test_monitoring.py",
     "tests/clients/test_lost_stores.py",
+    "tests/trips/test_bounds.py",
     "tests/clients/test_workers_insight.py",
+    "tests/trips/test_revocation.py",
+    "tests/fuzz/test_fuzzers.py",
     "tests/workers/test_activation.py",
     "tests/clients/test_rotation.py",
     "tests/admin/test_schemathesis.py",

@@ -56,7 +56,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         stat(
             "Failed by the gateway",
             "percentunit",
-            f'sum(rate(gateway_decisions_total{{<route>,reason=~"{OWN_FAILURES}"}}[<t>]) '
+            f'sum(rate(gateway_decisions_total{{<route>,route!~"gateway:.*",reason=~"{OWN_FAILURES}"}}[<t>]) '
             'or rate(gateway_requests_total{<here>,route=~"gateway:.*",status="5xx"}[<t>]) '
             "or 0 * rate(gateway_requests_total{<route>}[<t>])) / sum(rate(gateway_requests_total{<route>}[<t>]))",
             0.001,

@@ -72,7 +72,10 @@ class Traces:
         if not is_recorded:
             return RequestTrace(self, _unrecorded(outer), known)
         context = Context() if outer is None else set_span_in_context(outer, Context())
-        return RequestTrace(self, self._tracer.start_span(known, context=context, kind=SpanKind.SERVER), known)
+        span = self._tracer.start_span(known, context=context, kind=SpanKind.SERVER)
+        if not span.get_span_context().is_valid:  # OTEL_SDK_DISABLED
+            span = _unrecorded(outer)
+        return RequestTrace(self, span, known)
 
     def child(self, name: str, parent: Span, kind: SpanKind = SpanKind.INTERNAL, started_at: int | None = None) -> Span:
         """Begin a span within another one. Times are nanoseconds since the epoch."""

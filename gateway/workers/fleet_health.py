@@ -2,7 +2,8 @@
 
 Ready: at least one worker is, and none has been missing for longer than a restart may take. A worker that is missing
 for long makes the whole not ready, because the connections that the kernel puts into its queue wait: better that
-others get them. So does one that has never been ready: it takes connections from the start, and answers them 503. One whose connections another worker takes is not missing in this sense: nobody waits.
+others get them. So does one that has never been ready: it takes connections from the start, and answers them 503. One
+whose connections another worker takes is not missing in this sense: nobody waits.
 Live: the parent answers. Workers that need a restart are restarted by the parent, and not by killing all of them.
 """
 

@@ -142,7 +142,11 @@ CASES = (
         "GatewayBudgetBurnsSlowly",
         400,
         requests(600, status="2xx") | {of("gateway_requests_total", route="gateway:token", status="5xx"): "0+6x500"},
-        requests(600, status="2xx") | {of("gateway_requests_total", route="gateway:token", status="5xx"): "0+3x500"},
+        requests(600, status="2xx")
+        | {
+            of("gateway_requests_total", route="gateway:token", status="5xx"): "0+3x500",
+            of("gateway_decisions_total", route="gateway:token", reason="store_unavailable"): "0+3x500",
+        },
     ),
     Case(
         "GatewayAddsLatency",

@@ -31,16 +31,23 @@ CONFIGURATIONS = [
 ]
 
 
-@pytest.mark.parametrize("config", CONFIGURATIONS, ids=lambda block: f"{block.page}-{block.title}")
-def test_every_configuration_is_good(config: Block, tmp_path: Path) -> None:
-    issuer_at(tmp_path)
-    run("token", "key", "--private", "identity.pem", "--jwks", "identity.json", at=tmp_path)
-    own_keys_at(tmp_path)
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with all files that pages name."""
+    directory = tmp_path_factory.mktemp("house")
+    issuer_at(directory)
+    run("token", "key", "--private", "identity.pem", "--jwks", "identity.json", at=directory)
+    own_keys_at(directory)
     for name, secret in SECRETS.items():
-        (tmp_path / name).touch(0o600)
-        (tmp_path / name).write_text(secret)
-    certificate, key = make_authority(tmp_path).issue("localhost")
+        (directory / name).touch(0o600)
+        (directory / name).write_text(secret)
+    certificate, key = make_authority(directory).issue("localhost")
     for name, file in {"admin.pem": certificate, "admin.key": key, "operators-ca.pem": certificate}.items():
-        (tmp_path / name).symlink_to(file)
-    (tmp_path / "config.yaml").write_text(whole(config.text))
-    assert "config.yaml is valid" in run("check", "config.yaml", at=tmp_path)
+        (directory / name).symlink_to(file)
+    return directory
+
+
+@pytest.mark.parametrize("config", CONFIGURATIONS, ids=lambda block: f"{block.page}-{block.title}")
+def test_every_configuration_is_good(config: Block, house: Path) -> None:
+    (house / "config.yaml").write_text(whole(config.text))
+    assert "config.yaml is valid" in run("check", "config.yaml", at=house)

@@ -12,6 +12,7 @@ TRIED = {
     ("README.md", "console"): "test_readme.py",
     ("docs/admin-api.md", "console"): "test_operations.py",
     ("docs/admin-api-reference.md", "json"): "tests/admin/test_openapi.py",
+    ("docs/cli.md", "console"): "test_cli.py",
     ("docs/clients.md", "js"): "tests/clients/test_client_guide.py",
     ("docs/clients.md", "python"): "tests/clients/test_client_guide.py",
     ("docs/docker.md", "console"): "test_operations.py",
@@ -32,6 +33,7 @@ TRIED = {
 
 NOT_RUN = {
     "README.md": 1,
+    "docs/console.md": 1,
     "docs/docker.md": 4,
     "docs/fuzzing.md": 1,
     "docs/guides/from-oathkeeper.md": 1,

@@ -204,6 +204,31 @@ async def test_the_receiver_is_told_who_sends_and_gets_the_headers_of_the_file(
     assert collector.resources[0]["service.name"] == "edge"
 
 
+async def test_the_variables_of_opentelemetry_hold_where_the_settings_say_nothing(
+    tmp_path: Path, collector: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=shop,service.name=another")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-api-key=the-key")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    async with upstream() as app, running(tmp_path, traced(collector, service="edge"), app.url) as gate:
+        await ask(gate.port, get("/open/x"))
+    resource = collector.resources[0]
+    assert (resource["service.name"], resource["deployment.environment.name"]) == ("edge", "shop")
+    assert collector.headers[0]["x-api-key"] == "the-key"
+
+
+async def test_a_disabled_sdk_of_opentelemetry_costs_spans_and_nothing_else(
+    tmp_path: Path, collector: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    async with upstream() as app, running(tmp_path, traced(collector), app.url) as gate:
+        assert (await ask(gate.port, get("/api/x", bearer=token()))).status == 200
+    trace_id, span_id, _ = parts(app.requests[0].one("traceparent"))
+    assert int(trace_id, 16), "no upstream gets an invalid context"
+    assert int(span_id, 16)
+    assert collector.headers == []
+
+
 async def test_a_receiver_that_fails_costs_spans_and_nothing_else(
     tmp_path: Path, collector: Receiver, capfd: pytest.CaptureFixture[str]
 ) -> None:

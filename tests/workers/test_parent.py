@@ -17,6 +17,7 @@ import yaml
 from gateway.config.load import load_config
 from gateway.telemetry.log import Log
 from gateway.telemetry.log_settings import LogSettings
+from gateway.workers.fleet_health import FleetHealth, Seat
 from gateway.workers.parent import FirstWorkerFailed, Parent
 from gateway.workers.places import bind_places
 from gateway.workers.process import WorkerProcess
@@ -178,6 +179,23 @@ async def test_a_worker_that_cannot_start_is_told_of(tmp_path: Path) -> None:
         os.kill(ship.pid, signal.SIGKILL)
         await until(ship, "worker_pause")
         await becomes(lambda: ship.parent.health.ready().blocked_by == ("worker 1: cannot start",))
+
+
+async def test_at_the_start_all_workers_must_be_ready_and_later_one_may_be_unready_for_a_while(tmp_path: Path) -> None:
+    async with crew(tmp_path, Timing(), workers=2) as ship:
+        await ship.parent.start()
+        await becomes(lambda: readings(ship)["ready"] == 2)
+        first, second = ship.parent.workers
+        seats = [Seat(1), Seat(2)]
+        seats[0].worker, seats[1].worker = first, second
+        health = FleetHealth(seats, patience=PATIENCE)
+        assert second is not None
+        second.blocked_by = ["first snapshot"]  # until it speaks again, which nobody here waits for
+        assert health.ready().blocked_by == ("worker 2: first snapshot",)
+        second.blocked_by = []
+        assert health.ready().is_ok
+        second.blocked_by = ["keys"]
+        assert health.ready().is_ok
 
 
 async def test_a_rolling_restart_during_a_pause_leaves_no_worker_too_many(tmp_path: Path) -> None:
