@@ -168,7 +168,8 @@ class Mixed:
             if not is_open:
                 break
             due = ends_at if left_at is None else min(ends_at, self.outages.known_from(left_at))
-            if now > due + _LATE and not self.disturbed():
+            # Looked at once more: this process may have stood still, and the end have come meanwhile.
+            if now > due + _LATE and not self.disturbed() and await _is_open(reader, writer):
                 why = "its token expired" if left_at is None else "its user logged out"
                 self.findings.wrong_accepts.append(f"{what}: open {now - due:.1f} s after {why}")
                 return
