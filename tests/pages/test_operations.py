@@ -23,6 +23,7 @@ from tests.pages.trying import (
     own_keys_at,
     run,
     running,
+    until_ready,
     whole,
 )
 from tests.pages.typing_in import answers, assert_shown, commands, typed
@@ -64,7 +65,7 @@ def test_the_three_commands_of_the_runbook_answer(tmp_path: Path) -> None:
     assert explain.partition("#")[0].rstrip().endswith("--token -")
     lines = [check, explain.partition("#")[0] + "< token", ready.replace("127.0.0.1:9090", ops)]
     with running([*GATEWAY, "serve", "config.yaml"], tmp_path):
-        assert answer(f"http://{ops}/readyz")[0] == 200
+        until_ready(ops)
         assert_shown(["config.yaml is valid", "ALLOW", '"status": "ok"'], typed(lines, tmp_path))
 
 
@@ -72,7 +73,7 @@ def test_a_gateway_that_drains_is_not_ready(tmp_path: Path) -> None:
     ops = gateway_at(tmp_path, timeouts={"drain_delay": "10m"})
     page = blocks("docs/docker.md", "console")
     with running([*GATEWAY, "serve", "config.yaml"], tmp_path) as process:
-        assert answer(f"http://{ops}/readyz")[0] == 200
+        until_ready(ops)
         process.send_signal(signal.SIGTERM)
         said = typed([f"until {line}; [ $? = 1 ]; do sleep 0.1; done" for line in commands(page)], tmp_path)
     assert_shown(answers(page), said)
@@ -114,7 +115,7 @@ def test_a_reader_of_the_admin_api_learns_who_it_is(tmp_path: Path) -> None:
     config = yaml.safe_load((tmp_path / "config.yaml").read_text())
     (tmp_path / "config.yaml").write_text(yaml.safe_dump({**config, "admin": {**api, "address": admin}}))
     with running([*GATEWAY, "serve", "config.yaml"], tmp_path):
-        assert answer(f"http://{ops}/readyz")[0] == 200
+        until_ready(ops)
         assert_shown(['"role": "read"'], typed([ask.replace("127.0.0.1:9091", admin)], tmp_path))
 
 
