@@ -60,6 +60,7 @@ MODULES = (
     "gateway/tokens/strict_json.py",
     "gateway/state/marks.py",
     "gateway/state/records.py",
+    "gateway/state/redis_line.py",
     "gateway/state/redis_scripts.py",
     "gateway/state/redis_store.py",
     "gateway/state/revocations.py",

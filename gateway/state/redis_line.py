@@ -2,37 +2,46 @@
 
 Nobody who goes away leaves a reply to the next one: it is read, and dropped. When the connection breaks, or a reply is
 overdue, the line ends, and everybody on it is told. One timer serves all.
+
+The library opens the connection. From then on the line reads and writes by itself: for each reply the library would run
+four functions, and wake a task.
 """
 
 import asyncio
 from collections import deque
-from typing import Any
+from typing import Any, cast
 
+from hiredis import ProtocolError, Reader
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import ConnectionError, RedisError, ResponseError  # noqa: A004
+from redis.exceptions import ConnectionError, ResponseError  # noqa: A004
 
 Reply = Any
 """What the server answered, in bytes, ints, lists and None; an error reply is a ResponseError."""
 
 _LOOK_AGAIN = 0.005
 """Seconds until what seems overdue is so: a process that had no time to read reads meanwhile."""
+_INCOMPLETE = object()
+"""What the reader gives where a reply has not come in full."""
 
 
 class Line:
-    """Takes over a connection that is open."""
+    """Takes over a connection that is open, and on which nothing is under way.
+
+    An asyncio.Protocol in all but name: a class compiled by mypyc has no base that is not.
+    """
 
     def __init__(self, connection: AbstractConnection, patience: float) -> None:
         """`patience` is how many seconds a reply may take."""
         self.is_open = True
-        self._connection = connection
         self._patience = patience
         self._loop = asyncio.get_running_loop()
         self._asked: deque[_Asked] = deque()
         self._unsent: list[bytes] = []
-        self._sending: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._suspect: _Asked | None = None
-        self._reading = self._loop.create_task(self._read())
+        self._replies = Reader(replyError=ResponseError, notEnoughData=_INCOMPLETE)
+        self._writer = _taken_from(connection)
+        self._writer.transport.set_protocol(cast(asyncio.Protocol, self))
 
     async def ask(self, commands: bytes, number: int) -> list[Reply] | None:
         """Send commands; return their replies, or None if one of them is an error.
@@ -45,52 +54,55 @@ class Line:
         self._asked.append(asked)
         if self._timer is None:
             self._timer = self._loop.call_later(self._patience, self._look)
+        if not self._unsent:
+            self._loop.call_soon(self._send)
         self._unsent.append(commands)
-        if self._sending is None:
-            self._sending = self._loop.create_task(self._send())
         return await asked.answer
 
-    async def retire(self) -> None:
+    def retire(self) -> None:
         """Take nothing more, and end when everything is answered."""
         self.is_open = False
         if not self._asked:
-            self._reading.cancel()
-            await self._end()
+            self._end("the line was closed")
 
-    async def _send(self) -> None:
-        """Send what has come together since this was begun, and what comes meanwhile: a crowd costs few writes."""
-        try:
-            while self._unsent:
-                commands, self._unsent = self._unsent, []
-                await self._connection.send_packed_command(commands, check_health=False)
-        except (RedisError, OSError) as error:
-            self._fail(str(error))
-            self._reading.cancel()
-        finally:
-            self._sending = None
+    # --- what the transport calls
 
-    async def _read(self) -> None:
-        asked, read = self._asked, self._connection.read_response
+    def data_received(self, data: bytes) -> None:
+        asked, next_reply = self._asked, self._replies.gets
         try:
-            while self.is_open or asked:
-                is_good = True
-                try:
-                    reply = await read()
-                except ResponseError as error:
-                    reply, is_good = error, False
+            self._replies.feed(data)
+            while (reply := next_reply()) is not _INCOMPLETE:
                 if not asked:
-                    raise ConnectionError("a reply that nobody asked for")
+                    self._end("a reply that nobody asked for")
+                    return
                 first = asked[0]
-                first.is_good &= is_good
                 first.replies.append(reply)
+                first.is_good &= not isinstance(reply, ResponseError)
                 if len(first.replies) == first.number:
                     asked.popleft()
                     if not first.answer.done():
                         first.answer.set_result(first.replies if first.is_good else None)
-        except (RedisError, OSError) as error:
-            self._fail(str(error))
-        finally:
-            await self._end()
+        except ProtocolError as error:
+            self._end(str(error))
+        if not self.is_open and not asked:
+            self._end("the line was closed")
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._end(str(error or "the server closed the connection"))
+
+    def eof_received(self) -> None: ...
+
+    def pause_writing(self) -> None: ...
+
+    def resume_writing(self) -> None: ...
+
+    # --- sending, and the end
+
+    def _send(self) -> None:
+        """Send what has come together since this was asked for: a crowd costs few writes."""
+        commands, self._unsent = self._unsent, []
+        if commands:
+            self._writer.transport.write(b"".join(commands))
 
     def _look(self) -> None:
         """See whether the oldest reply is overdue."""
@@ -99,32 +111,27 @@ class Line:
             return
         first, now = self._asked[0], self._loop.time()
         if now >= first.until and first is self._suspect:
-            self._fail("another reply was overdue", now)
-            self._reading.cancel()
+            self._end("another reply was overdue", now)
             return
         self._suspect = first
         self._timer = self._loop.call_later(max(first.until - now, _LOOK_AGAIN), self._look)
 
-    def _fail(self, reason: str, now: float = 0) -> None:
+    def _end(self, reason: str, now: float = 0) -> None:
+        """Tell everybody, those with a TimeoutError whose reply is overdue at `now`. What was not sent never is."""
         self.is_open = False
-        self._unsent.clear()  # to send it would open the connection again
+        self._unsent = []
         while self._asked:
             each = self._asked.popleft()
             if not each.answer.done():
                 each.answer.set_exception(TimeoutError() if each.until <= now else ConnectionError(reason))
-
-    async def _end(self) -> None:
-        self._fail("the line was closed")
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        await self._connection.disconnect(nowait=True)
+        self._writer.transport.abort()
 
 
 class _Asked:
     """Commands that were sent, and the replies that have come."""
-
-    __slots__ = ("answer", "is_good", "number", "replies", "until")
 
     def __init__(self, answer: "asyncio.Future[list[Reply] | None]", number: int, until: float) -> None:
         self.answer = answer
@@ -132,3 +139,14 @@ class _Asked:
         self.until = until
         self.replies: list[Reply] = []
         self.is_good = True
+
+
+def _taken_from(connection: AbstractConnection) -> asyncio.StreamWriter:
+    """Take what the library has opened; for the library the connection is closed from now on.
+
+    It has no other way to give it away. The writer is returned, as it closes its transport when nobody holds it.
+    """
+    writer = connection._writer
+    assert writer is not None
+    connection._reader = connection._writer = None
+    return writer

@@ -128,12 +128,12 @@ class Node:
         """Close the connections that are not in use, without waiting for the server, and the line when it is not."""
         if self._line is not None:
             line, self._line = self._line, None
-            await line.retire()
+            line.retire()
         while self._idle:
             await self._idle.pop().disconnect(nowait=True)
 
     async def _put_back(self, connection: AbstractConnection) -> None:
-        if self._is_closed:
+        if self._is_closed or await connection.can_read():  # with something that nobody asked for, or an end
             await connection.disconnect(nowait=True)
         elif self._wants_line:
             self._wants_line = False

@@ -8,7 +8,7 @@ import pytest
 from redis.exceptions import ConnectionError  # noqa: A004
 
 from gateway.state.redis_line import Line
-from gateway.state.redis_node import Dialling, packed
+from gateway.state.redis_node import Dialling, Node, packed
 
 PING = packed("PING")
 
@@ -56,7 +56,7 @@ async def line_to_server(patience: float = 20) -> AsyncIterator[tuple[Line, Serv
     try:
         yield line, server
     finally:
-        await line.retire()
+        line.retire()
         listening.close()
         async with asyncio.timeout(20):
             await server.is_left.wait()
@@ -165,12 +165,29 @@ async def test_a_line_that_retires_answers_everybody_and_ends() -> None:
     async with line_to_server() as (line, server):
         asking = asked(line)
         await server.has_been_asked(1)
-        await line.retire()
+        line.retire()
         assert not line.is_open
         server.answer(b":1\r\n")
         assert await asking == [1]
         async with asyncio.timeout(20):
             await server.is_left.wait()
+
+
+@pytest.mark.parametrize(("replies", "is_good"), [(b":1\r\n", True), (b":1\r\n:2\r\n", False), (b":1\r\n:", False)])
+async def test_no_line_begins_with_what_nobody_asked_for(replies: bytes, is_good: bool) -> None:
+    server = Server()
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    node = Node(listening.sockets[0].getsockname()[:2], Dialling(20))
+    assert node.line() is None  # from now on one is wanted
+    asking = asyncio.ensure_future(node.ask([PING]))
+    await server.has_been_asked(1)
+    server.answer(replies)
+    assert await asking == [1]
+    assert (node.line() is not None) is is_good
+    await node.close()
+    listening.close()
+    async with asyncio.timeout(20):
+        await server.is_left.wait()
 
 
 def test_the_library_has_no_deadlines_of_its_own() -> None:
