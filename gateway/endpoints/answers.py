@@ -8,6 +8,7 @@ from aiohttp import web
 from gateway.config.session_endpoints import AnswerKind
 from gateway.config.sessions import access_cookie
 from gateway.endpoints.context import Endpoints
+from gateway.endpoints.whole import WholeResponse
 from gateway.engine.token_cookies import cookie_line, refresh_age
 from gateway.model.session import Issued
 
@@ -41,7 +42,7 @@ def token_answer(
 
 def json_answer(document: dict[str, Any], *, status: int = 200) -> web.Response:
     """Return a document that nobody may keep."""
-    return web.Response(body=json.dumps(document).encode(), status=status, headers=_JSON)
+    return WholeResponse(body=json.dumps(document).encode(), status=status, headers=_JSON)
 
 
 def redirect_answer(endpoints: Endpoints, issued: Issued, target: str, *, with_refresh: bool) -> web.Response:
