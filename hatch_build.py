@@ -81,6 +81,7 @@ MODULES = (
     "gateway/proxy/deadlines.py",
     "gateway/proxy/doors.py",
     "gateway/proxy/heads.py",
+    "gateway/proxy/inside.py",
     "gateway/proxy/pace.py",
     "gateway/proxy/plane.py",
     "gateway/proxy/pool.py",

@@ -128,7 +128,6 @@ class Gateway:
             self._follow_audit(self._outlet(config))
             self._edition = self._editions.compile(config, Files())
         except BaseException:
-            self._editions.abandon()
             self._audit.close()
             raise
         self._reloader: Reloader | None = None

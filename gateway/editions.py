@@ -1,20 +1,16 @@
 """Editions: one configuration each, with what is started for it alone. A process has one after the other.
 
-An edition is made whole before it is put in force: compiled, its endpoints listening on a private socket. When the
-next one is in force, it ends as soon as no request needs it.
+An edition is made whole before it is put in force: compiled, its endpoints serving. When the next one is in force, it
+ends as soon as no request needs it.
 """
 
 import asyncio
-import tempfile
 from collections.abc import Callable, Collection
-from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.config.compile import compile_config
-from gateway.config.compile_sessions import ENDPOINTS
 from gateway.config.reuse import Closeable
 from gateway.config.schema import Config
 from gateway.config.snapshot import Snapshot
@@ -24,6 +20,7 @@ from gateway.mechanisms.fetch import ControlClient
 from gateway.mechanisms.files import Files
 from gateway.model.clock import Clock
 from gateway.model.notice import Notice
+from gateway.proxy.inside import Inside
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.session_tally import SessionTally
 from gateway.telemetry.trace_tally import SpanTally
@@ -50,6 +47,8 @@ class Edition:
     snapshot: Snapshot
     resources: Resources
     control: ControlClient
+    endpoints: Inside
+    """Where the gateway's own routes are served."""
     traces: "Traces | None" = None
     runner: Runner | None = None
 
@@ -78,10 +77,6 @@ class Editions:
         self._failed = failed
         self._spans = spans
         self._attempts = Attempts(clock)
-        self._private = ExitStack()
-        self._sockets: Path | None = None
-        """Their directory."""
-        self._numbers = count()
         self._leaving: list[Edition] = []
         self._endings: set[asyncio.Task[None]] = set()
 
@@ -104,10 +99,12 @@ class Editions:
             rates=self._upkeep.rates,
             files=files,
         )
-        snapshot = compile_config(config, resources, self._socket(config), None if former is None else former.snapshot)
+        endpoints = Inside()
+        before = None if former is None else former.snapshot
+        snapshot = compile_config(config, resources, endpoints.connect, before)
         if config.fetch.ca is not None or _fetches_keys(snapshot):
             control.load()
-        return Edition(snapshot, resources, control, self._traces(snapshot, former))
+        return Edition(snapshot, resources, control, endpoints, self._traces(snapshot, former))
 
     def _traces(self, snapshot: Snapshot, former: Edition | None) -> "Traces | None":
         """Return the former traces where nothing has changed for them, else new ones."""
@@ -132,7 +129,7 @@ class Editions:
         from gateway.endpoints.app import HANDLERS, endpoints_application
         from gateway.endpoints.asking import asking
         from gateway.endpoints.building import build_endpoints
-        from gateway.ops.listen import serve
+        from gateway.ops.listen import serve_inside
 
         is_watched = config.log.audit is not None or edition.traces is not None
         endpoints = build_endpoints(
@@ -148,15 +145,13 @@ class Editions:
         jwks_path = "/" if config.identity is None else config.identity.jwks_path
         limits = config.limits  # what the proxy lets pass arrives, and the few headers that it adds
         app = endpoints_application(snapshot.identity_jwks, jwks_path, endpoints)
-        edition.runner = await serve(
+        handlers = app[HANDLERS]
+        edition.runner, edition.endpoints.server = await serve_inside(
             app,
-            _socket_of(snapshot),
+            handlers,
             line_bytes=limits.target_bytes + 64,
             field_bytes=limits.header_bytes,
             headers=limits.headers + 16,
-            connections=None,  # the proxy's own
-            finishes=True,
-            handlers=app[HANDLERS],
         )
 
     def put_in_force(self, edition: Edition) -> None:
@@ -180,10 +175,6 @@ class Editions:
         if edition.control is not present.control:
             await edition.control.finish()
 
-    def abandon(self) -> None:
-        """Leave nothing behind: not even the first one could be made."""
-        self._private.close()
-
     async def close(self, present: Edition) -> None:
         """End all of them now."""
         for ending in (endings := tuple(self._endings)):
@@ -194,7 +185,6 @@ class Editions:
             await edition.control.close()
             if edition.traces is not None:
                 await asyncio.to_thread(edition.traces.close)
-        self._private.close()
 
     async def _end_later(
         self,
@@ -216,8 +206,7 @@ class Editions:
     async def _end(self, edition: Edition, parts: set[Closeable]) -> None:
         if edition.runner is not None:
             await edition.runner.cleanup()
-            edition.runner = None
-            _socket_of(edition.snapshot).unlink(missing_ok=True)
+            edition.runner = edition.endpoints.server = None
         for part in parts:
             part.close()
 
@@ -231,18 +220,6 @@ class Editions:
                 return former.control
         return config.fetch.client(self._directory)
 
-    def _socket(self, config: Config) -> Path:
-        """Return where to serve the gateway's own routes: to nobody but this process.
-
-        The directory is only made when it is needed: a container without a writable one can do without it. It is made
-        anew if it is gone: some hosts remove temporary files that are old.
-        """
-        if not _has_own_routes(config):
-            return Path("/nonexistent")
-        if self._sockets is None or not self._sockets.is_dir():
-            self._sockets = Path(self._private.enter_context(tempfile.TemporaryDirectory(prefix="gateway-")))
-        return self._sockets / f"endpoints{next(self._numbers)}.sock"
-
 
 def _has_own_routes(config: Config) -> bool:
     return config.identity is not None or config.sessions is not None
@@ -250,10 +227,6 @@ def _has_own_routes(config: Config) -> bool:
 
 def _fetches_keys(snapshot: Snapshot) -> bool:
     return any(isinstance(each.keys, RemoteKeys) for each in snapshot.authenticators.values())
-
-
-def _socket_of(snapshot: Snapshot) -> Path:
-    return Path(snapshot.upstreams[ENDPOINTS].targets[0].address.path)
 
 
 def _parts(edition: Edition) -> set[Closeable]:

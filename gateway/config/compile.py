@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 from gateway.config.compile_parts import Collected, Parts, build_parts
 from gateway.config.compile_sessions import ENDPOINTS, own_cookies, own_routes, own_upstream, session_service
+from gateway.config.compile_upstreams import ConnectInside
 from gateway.config.mistakes import SettingPath
 from gateway.config.rate_limits import address_limits, caller_limits
 from gateway.config.schema import Config, Cors, Rewrite, RouteSettings
@@ -41,12 +41,12 @@ class CompileMistakes(Exception):
 def compile_config(
     config: Config,
     resources: Resources,
-    endpoints_socket: Path = Path("/nonexistent"),
+    endpoints: ConnectInside | None = None,
     previous: Snapshot | None = None,
 ) -> Snapshot:
     """Return the Snapshot of a Config. Reads the files it names, makes no network call. Raises CompileMistakes.
 
-    `endpoints_socket` is where the gateway's own routes are served. Parts of the `previous` Snapshot that would be the
+    `endpoints` connects to what serves the gateway's own routes. Parts of the `previous` Snapshot that would be the
     same are taken over, with all that they remember, and so are the gateway's own keys.
     """
     mistakes = Collected()
@@ -58,7 +58,7 @@ def compile_config(
     if mistakes.found:
         parts.discard()
         raise CompileMistakes(mistakes.found)
-    parts.upstreams[ENDPOINTS] = own_upstream(endpoints_socket)
+    parts.upstreams[ENDPOINTS] = own_upstream(endpoints)
     sessions = None if config.sessions is None else session_service(config.sessions, resources)
     own = own_routes(config, _cors(config.cors, config, None))
     routes = RouteTable(

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
-from gateway.config.compile_upstreams import UpstreamSpec
+from gateway.config.compile_upstreams import ConnectInside, UpstreamSpec
 from gateway.config.rate_limits import RateLimitSettings, address_limits
 from gateway.config.reuse import Workshop
 from gateway.config.schema import Config
@@ -127,9 +126,10 @@ def own_routes(config: Config, cors: CorsPolicy | None = None) -> list[Route]:
     return own
 
 
-def own_upstream(socket: Path) -> UpstreamSpec:
-    """Return the upstream that stands for the gateway's own routes, which are served at a Unix socket."""
-    return UpstreamSpec(ENDPOINTS, (TargetAddress("http", Address(path=str(socket))),), idle_lifetime=_IDLE_LIFETIME)
+def own_upstream(connect: ConnectInside | None) -> UpstreamSpec:
+    """Return the upstream that stands for the gateway's own routes, which are served in this process."""
+    here = TargetAddress("http", Address(host="localhost"))
+    return UpstreamSpec(ENDPOINTS, (here,), idle_lifetime=_IDLE_LIFETIME, inside=connect)
 
 
 def own_cookies(config: Config) -> list[Credentials]:

@@ -1,6 +1,8 @@
 """Settings of upstreams to what the pools are made from."""
 
+import asyncio
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,6 +10,9 @@ from gateway.config.upstream_trouble import Breaker, Ejection, Health, Retries
 from gateway.config.upstreams import UpstreamSettings, UpstreamTls
 from gateway.mechanisms.base import Resources
 from gateway.model.upstream import TargetAddress
+
+ConnectInside = Callable[[Callable[[], asyncio.Protocol]], asyncio.Transport]
+"""Makes a connection to a server in this process. Raises OSError."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,8 @@ class UpstreamSpec:
     """None where it is switched off, or there is only one target."""
     breaker: Breaker | None = None
     retries: Retries = field(default_factory=Retries)
+    inside: ConnectInside | None = None
+    """For what is served in this process: how to connect to it, wherever its targets are."""
 
 
 def upstream_spec(name: str, settings: UpstreamSettings, resources: Resources) -> UpstreamSpec:

@@ -39,20 +39,16 @@ async def serve(
     line_bytes: int = 2048,
     field_bytes: int = 8192,
     headers: int = 64,
-    connections: int | None = 100,
-    finishes: bool = False,
-    handlers: Mapping[str, Handler] | None = None,
+    connections: int = 100,
     tls: Tls | None = None,
 ) -> web.AppRunner:
     """Listen, and return the runner: `addresses` tells the port that was taken for port 0, `cleanup()` stops.
 
     Bounds: `line_bytes` of the request line, `field_bytes` of one header, so many `headers`, and `connections` at once;
-    beyond that they are closed. `finishes`: what was begun for a client goes on when it leaves. `handlers` answer at
-    their paths without a way through the application. `tls` is for a place that is a socket. Raises OSError.
+    beyond that they are closed. `tls` is for a place that is a socket. Raises OSError.
     """
     runner = _Runner(app, shutdown_timeout=_SHUTDOWN_SECONDS)
-    runner.finishes, runner.most, runner.handlers = finishes, connections, handlers or {}
-    runner.limits = {**_LIMITS, "max_line_size": line_bytes, "max_field_size": field_bytes, "max_headers": headers}
+    runner.most, runner.limits = connections, _limits(line_bytes, field_bytes, headers)
     await runner.setup()
     try:
         if tls is None:
@@ -64,6 +60,25 @@ async def serve(
         await runner.cleanup()
         raise
     return runner
+
+
+async def serve_inside(
+    app: web.Application, handlers: Mapping[str, Handler], *, line_bytes: int, field_bytes: int, headers: int
+) -> tuple[web.AppRunner, Callable[[], asyncio.Protocol]]:
+    """Return the runner, and what makes a protocol for each connection from inside this process; there may be any
+    number. `handlers` answer at their paths without a way through the application.
+
+    What was begun for a client goes on when it leaves. Bounds are those of `serve`.
+    """
+    runner = _Runner(app, shutdown_timeout=_SHUTDOWN_SECONDS)
+    runner.finishes, runner.handlers, runner.limits = True, handlers, _limits(line_bytes, field_bytes, headers)
+    await runner.setup()
+    assert runner.server is not None
+    return runner, runner.server
+
+
+def _limits(line_bytes: int, field_bytes: int, headers: int) -> dict[str, Any]:
+    return {**_LIMITS, "max_line_size": line_bytes, "max_field_size": field_bytes, "max_headers": headers}
 
 
 def _site(runner: web.AppRunner, place: Place) -> web.BaseSite:

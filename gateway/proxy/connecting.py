@@ -45,7 +45,9 @@ class Connector:
     async def open(self, factory: Factory, address: TargetAddress, seconds: float) -> None:
         """Connect, TLS included, within a time. Raises OSError."""
         async with asyncio.timeout(seconds):
-            if address.address.path:
+            if self._spec.inside is not None:
+                transport = self._spec.inside(factory)
+            elif address.address.path:
                 transport, _ = await self._loop.create_unix_connection(factory, address.address.path)
             else:
                 transport = await self._open_tcp(factory, address, monotonic() + seconds)

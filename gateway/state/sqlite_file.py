@@ -115,6 +115,7 @@ class SqliteFile:
             [(mode,)] = connection.execute("PRAGMA journal_mode = WAL")
             if mode != "wal":
                 raise BadStore(f"{self._path} cannot have a write-ahead log: its file system lacks shared memory")
+            connection.execute("PRAGMA temp_store = MEMORY")  # there may be nowhere else to write to
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA fullfsync = ON")  # without it macOS does not wait for the disk
             prepare(connection)

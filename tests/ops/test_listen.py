@@ -137,7 +137,7 @@ async def test_a_head_in_drops_holds_no_connection(monkeypatch: pytest.MonkeyPat
 
 def test_the_proxy_closes_an_idle_connection_to_the_gateways_own_routes_long_before_they_do() -> None:
     """A login that comes while a connection is being closed from behind could not be sent again."""
-    assert own_upstream(Path("s")).idle_lifetime <= listen._LIMITS["keepalive_timeout"] / 2
+    assert own_upstream(None).idle_lifetime <= listen._LIMITS["keepalive_timeout"] / 2
 
 
 async def test_who_does_not_take_an_answer_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:

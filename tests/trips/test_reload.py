@@ -4,9 +4,7 @@ import asyncio
 import json
 import os
 import secrets
-import shutil
 import ssl
-import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -781,22 +779,6 @@ async def test_an_edit_between_the_start_and_the_first_look_is_not_missed(tmp_pa
             await asyncio.sleep(0)
             gateway.write("realm: other")
             await eventually(lambda: gateway.gateway.snapshot.config.realm == "other", WITHIN)
-
-
-async def test_a_reload_makes_up_for_a_directory_of_sockets_that_a_cleaner_has_removed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    (tmp_path / "identity.pem").write_bytes(make_key("EdDSA").private_pem())
-    identity = {"identity": {"issuer": "https://gateway.example", "key_file": "identity.pem"}}
-    keys = get("/.well-known/gateway-identity-jwks.json")
-    async with upstream() as app, reloading(tmp_path, "", app.url, **identity) as gateway:
-        [directory] = tmp_path.glob("gateway-*")
-        shutil.rmtree(directory)
-        assert (await ask(gateway.port, keys)).status == 502
-        await gateway.change("realm: other", **identity)
-        assert (await ask(gateway.port, keys)).status == 200
-    assert not list(tmp_path.glob("gateway-*"))
 
 
 # --- under load

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import tempfile
 from pathlib import Path
 
 import jwt
@@ -53,6 +54,15 @@ async def test_an_identity_token_verifies_with_the_published_key(tmp_path: Path,
     assert claims["principal_type"] == "user"
     assert NOW <= claims["exp"] <= NOW + 60
     assert not {"d", "p", "q"} & json.loads(published.body)["keys"][0].keys()
+
+
+async def test_the_gateways_own_routes_need_no_place_to_write_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    (tmp_path / "identity.pem").write_bytes(make_key("EdDSA", "id").private_pem())
+    async with upstream() as app, running(tmp_path, IDENTITY, app.url) as gateway:
+        assert (await ask(gateway.port, get(JWKS))).status == 200
 
 
 async def test_the_published_key_wins_over_the_routes(tmp_path: Path) -> None:

@@ -173,7 +173,6 @@ securityContext:
   seccompProfile: {type: RuntimeDefault}
 volumeMounts:
   - {name: config, mountPath: /etc/gateway/config, readOnly: true}
-  - {name: tmp, mountPath: /tmp}
   {{- range $number, $name := include "bearergate.secrets" . | fromJsonArray }}
   - {name: secret-{{ $number }}, mountPath: /etc/gateway/secrets/{{ $name }}, readOnly: true}
   {{- end }}
