@@ -12,6 +12,8 @@ from typing import Any
 import bcrypt
 import pytest
 
+from gateway.config.compile_sessions import ENDPOINTS
+from gateway.config.compile_upstreams import UpstreamSpec
 from tests.minting import access_claims
 from tests.ports import free_port
 from tests.session_gateway import ADMIN_TOKEN, PASSWORD, SECTIONS, STAFF, write_files
@@ -273,12 +275,21 @@ async def test_a_login_under_way_reads_the_rest_of_its_body_after_the_reload(tmp
 
 
 async def test_old_endpoints_are_taken_down_when_nobody_needs_them(tmp_path: Path) -> None:
+    def is_down(upstream: UpstreamSpec) -> bool:
+        assert upstream.inside is not None
+        try:
+            upstream.inside(asyncio.Protocol).abort()
+        except ConnectionRefusedError:
+            return True
+        return False
+
     async with house(tmp_path) as at:
+        former = []
         for number in range(3):
+            former.append(at.gateway.gateway.snapshot.upstreams[ENDPOINTS])
             await at.change({"scope": f"s{number}"})
-        upstreams = at.gateway.gateway.snapshot.upstreams
-        [place] = [Path(each.targets[0].address.path) for name, each in upstreams.items() if ":" in name]
-        await eventually(lambda: [each.name for each in place.parent.iterdir()] == [place.name], WITHIN)
+        await eventually(lambda: all(map(is_down, former)), WITHIN)
+        assert not is_down(at.gateway.gateway.snapshot.upstreams[ENDPOINTS])
         await at.tokens()
 
 
