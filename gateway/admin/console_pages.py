@@ -70,12 +70,12 @@ _HEADERS: Final = {
     "X-Frame-Options": "DENY",
 }
 
-CONSOLE_PATHS: Final = frozenset({ROOT.rstrip("/"), ROOT, *(ROOT + name for name in _FILES)})
-"""Whoever asks for these need not say who they are: the files tell nothing about a gateway."""
-
 
 def console_routes() -> list[web.RouteDef]:
-    """Return the routes of the page and its files, for GET and HEAD. Raises OSError for a file that is missing."""
+    """Return the routes of the page and its files, for GET and HEAD; these tell nothing about a gateway.
+
+    Raises OSError for a file that is missing.
+    """
     pages = {ROOT + name: _page((_DIRECTORY / name).read_bytes(), _TYPES[Path(name).suffix]) for name in _FILES}
     pages[ROOT] = pages[ROOT + "index.html"]
     return [web.get(ROOT.rstrip("/"), _lead), *(web.get(path, page) for path, page in pages.items())]

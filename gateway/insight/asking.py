@@ -11,7 +11,7 @@ from gateway.config.mistakes import SettingPath
 from gateway.config.snapshot import Snapshot
 from gateway.engine.question import Question
 from gateway.insight.configuration import shown_config
-from gateway.insight.counting import counters, counters_together
+from gateway.insight.counting import counters, counters_together, last_reload
 from gateway.insight.explaining.asking import answered
 from gateway.insight.explaining.text import as_json
 from gateway.insight.reaching import upstreams, upstreams_together
@@ -114,9 +114,7 @@ class Insight:
     async def configuration(self) -> Json:
         config, state = self._snapshot.config, self.reload_state()
         shown = await asyncio.to_thread(shown_config, config, self.from_environment())
-        [successful] = [value for _, value in self.metrics.read("gateway_config_last_reload_successful")]
-        [at] = [value for _, value in self.metrics.read("gateway_config_last_reload_success_timestamp_seconds")]
-        reload = {"successful": bool(successful), "at": at, "mistakes": list(state.mistakes)}
+        reload = {**last_reload(self.metrics), "mistakes": list(state.mistakes)}
         return {"config": shown, "file": state.file, "reload": reload}
 
     async def reload(self) -> None:

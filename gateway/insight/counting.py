@@ -58,10 +58,7 @@ async def counters(metrics: Metrics, at: float) -> dict[str, Any]:
         "store_errors": _sum(metrics, "gateway_store_errors_total"),
         "memory_bytes": process.get("process_resident_memory_bytes", 0),
         "cpu_seconds": process.get("process_cpu_seconds_total", 0),
-        "reload": {
-            "successful": bool(_sum(metrics, "gateway_config_last_reload_successful")),
-            "at": _sum(metrics, "gateway_config_last_reload_success_timestamp_seconds"),
-        },
+        "reload": last_reload(metrics),
     }
 
 
@@ -70,7 +67,7 @@ def counters_together(all_counters: Sequence[Mapping[str, Any]]) -> dict[str, An
     staleness = [each["revocation_staleness"] for each in all_counters]
     return {
         "at": max(each["at"] for each in all_counters),
-        **{name: _added(each[name] for each in all_counters) for name in _COUNTED},
+        **{name: added(each[name] for each in all_counters) for name in _COUNTED},
         "seconds": {
             kind: _histograms([each["seconds"][kind] for each in all_counters]) for kind in all_counters[0]["seconds"]
         },
@@ -81,6 +78,14 @@ def counters_together(all_counters: Sequence[Mapping[str, Any]]) -> dict[str, An
             "successful": all(each["reload"]["successful"] for each in all_counters),
             "at": min(each["reload"]["at"] for each in all_counters),
         },
+    }
+
+
+def last_reload(metrics: Metrics) -> dict[str, Any]:
+    """Return whether the last reload succeeded, and when one did (Unix seconds)."""
+    return {
+        "successful": bool(_sum(metrics, "gateway_config_last_reload_successful")),
+        "at": _sum(metrics, "gateway_config_last_reload_success_timestamp_seconds"),
     }
 
 
@@ -105,7 +110,8 @@ def _histograms(histograms: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"bounds": histograms[0]["bounds"], "counts": counts, "sum": sum(each["sum"] for each in histograms)}
 
 
-def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+def added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Return the sums of what has the same name."""
     together: Counter[str] = Counter()
     for each in counts:
         together.update(each)

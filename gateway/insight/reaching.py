@@ -1,11 +1,11 @@
 """The upstreams, and how they are."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from time import monotonic
 from typing import Any
 
 from gateway.config.compile_sessions import ENDPOINTS
+from gateway.insight.counting import added
 from gateway.proxy.breaker import Circuit
 from gateway.proxy.pool import UpstreamPool
 
@@ -65,7 +65,7 @@ def _together(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "name": rows[0]["name"],
         "circuit": next((state for state in _WORST_FIRST if state in circuits), None),
         "targets": [_one_target(each) for each in targets.values()],
-        **{name: _sums(row[name] for row in rows) for name in ("connects", "retries", "health_checks")},
+        **{name: added(row[name] for row in rows) for name in ("connects", "retries", "health_checks")},
     }
 
 
@@ -78,10 +78,3 @@ def _one_target(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "busy": sum(row["busy"] for row in rows),
         "idle": sum(row["idle"] for row in rows),
     }
-
-
-def _sums(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    together: Counter[str] = Counter()
-    for each in counts:
-        together.update(each)
-    return dict(together)
