@@ -43,7 +43,7 @@ def parse(words: Sequence[str]) -> Plan:
     names = {contender.slug.lower(): contender for contender in CONTENDERS}
     parser = argparse.ArgumentParser(prog="python -m bench", description="CPU per request, side by side.")
     parser.add_argument("--seconds", type=_at_least(1), default=1, help="length of one measurement")
-    parser.add_argument("--rounds", type=_at_least(1), default=5, help="measurements of each case")
+    parser.add_argument("--rounds", type=_at_least(1), default=4, help="measurements of each case")
     parser.add_argument("--warm-up", type=_at_least(0), default=1, help="seconds of load before the first of them")
     parser.add_argument("--connections", type=_at_least(1), default=32, help="keep-alive connections")
     parser.add_argument("--tokens", type=_at_least(1), default=1000, help="different tokens, sent in turn")

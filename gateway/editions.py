@@ -205,8 +205,9 @@ class Editions:
 
     async def _end(self, edition: Edition, parts: set[Closeable]) -> None:
         if edition.runner is not None:
+            edition.endpoints.server = None
             await edition.runner.cleanup()
-            edition.runner = edition.endpoints.server = None
+            edition.runner = None
         for part in parts:
             part.close()
 

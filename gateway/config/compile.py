@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from gateway.config.compile_parts import Collected, Parts, build_parts
 from gateway.config.compile_sessions import ENDPOINTS, own_cookies, own_routes, own_upstream, session_service
-from gateway.config.compile_upstreams import ConnectInside
+from gateway.config.compile_upstreams import ConnectInside, nobody_inside
 from gateway.config.mistakes import SettingPath
 from gateway.config.rate_limits import address_limits, caller_limits
 from gateway.config.schema import Config, Cors, Rewrite, RouteSettings
@@ -41,7 +41,7 @@ class CompileMistakes(Exception):
 def compile_config(
     config: Config,
     resources: Resources,
-    endpoints: ConnectInside | None = None,
+    endpoints: ConnectInside = nobody_inside,
     previous: Snapshot | None = None,
 ) -> Snapshot:
     """Return the Snapshot of a Config. Reads the files it names, makes no network call. Raises CompileMistakes.

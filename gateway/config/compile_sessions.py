@@ -18,7 +18,7 @@ from gateway.engine.sessions import SessionService
 from gateway.mechanisms.base import BadSetting, Credentials, OwnTokens, Resources
 from gateway.mechanisms.key_file import read_key_file
 from gateway.mechanisms.logins.base import Login
-from gateway.model.upstream import Address, TargetAddress
+from gateway.model.upstream import INSIDE
 from gateway.tokens.issue import own_expectations
 from gateway.tokens.own_keys import BadKeyring, OwnKeys
 
@@ -126,10 +126,9 @@ def own_routes(config: Config, cors: CorsPolicy | None = None) -> list[Route]:
     return own
 
 
-def own_upstream(connect: ConnectInside | None) -> UpstreamSpec:
+def own_upstream(connect: ConnectInside) -> UpstreamSpec:
     """Return the upstream that stands for the gateway's own routes, which are served in this process."""
-    here = TargetAddress("http", Address(host="localhost"))
-    return UpstreamSpec(ENDPOINTS, (here,), idle_lifetime=_IDLE_LIFETIME, inside=connect)
+    return UpstreamSpec(ENDPOINTS, (INSIDE,), idle_lifetime=_IDLE_LIFETIME, inside=connect)
 
 
 def own_cookies(config: Config) -> list[Credentials]:

@@ -15,6 +15,11 @@ ConnectInside = Callable[[Callable[[], asyncio.Protocol]], asyncio.Transport]
 """Makes a connection to a server in this process. Raises OSError."""
 
 
+def nobody_inside(client: Callable[[], asyncio.Protocol]) -> asyncio.Transport:
+    """Connect to nobody: nothing is served in this process."""
+    raise ConnectionRefusedError("nothing is served inside this process")
+
+
 @dataclass(frozen=True)
 class UpstreamSpec:
     """One upstream, ready to be connected to. Durations are seconds."""
@@ -36,8 +41,8 @@ class UpstreamSpec:
     """None where it is switched off, or there is only one target."""
     breaker: Breaker | None = None
     retries: Retries = field(default_factory=Retries)
-    inside: ConnectInside | None = None
-    """For what is served in this process: how to connect to it, wherever its targets are."""
+    inside: ConnectInside = nobody_inside
+    """How to connect to a target that is INSIDE."""
 
 
 def upstream_spec(name: str, settings: UpstreamSettings, resources: Resources) -> UpstreamSpec:

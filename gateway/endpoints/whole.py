@@ -13,30 +13,19 @@ from aiohttp import HttpVersion11, web
 
 
 class WholeResponse(web.Response):
-    """A response with a body, and never one to HEAD. Nothing of the application's own goes around it."""
-
-    _is_kept: bool | None = None
-    """Whether the connection stays open, if aiohttp did not write this."""
-
-    @property
-    def keep_alive(self) -> bool | None:
-        return super().keep_alive if self._is_kept is None else self._is_kept
+    """A response that is written in one piece where it can be: its body is at hand, and is to be sent."""
 
     async def prepare(self, request: web.BaseRequest) -> Any:
         """Write head and body. Raises ConnectionResetError if the client has gone, ValueError for a line break."""
         body = self.body
-        if request.version != HttpVersion11 or type(body) is not bytes or self._cookies:
+        if type(body) is not bytes or self._cookies or self._keep_alive is not None or not _may_be_whole(request):
             return await super().prepare(request)
         head = self._head(len(body), is_kept=request.keep_alive)
         if request.transport is None:
             raise ConnectionResetError("the client has gone")
-        self._is_kept = request.keep_alive
+        self._keep_alive, self._eof_sent = request.keep_alive, True
         request.transport.write(head + body)
         return None
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        if self._is_kept is None:
-            await super().write_eof(data)
 
     def _head(self, length: int, *, is_kept: bool) -> bytes:
         headers = self.headers
@@ -49,6 +38,10 @@ class WholeResponse(web.Response):
             f"HTTP/1.1 {self.status} {self.reason}\r\n"
             f"{fields}Date: {_http_date(int(time.time()))}\r\nContent-Length: {length}\r\n{connection}\r\n"
         ).encode()
+
+
+def _may_be_whole(request: web.BaseRequest) -> bool:
+    return request.version == HttpVersion11 and request.method != "HEAD"
 
 
 @lru_cache(maxsize=1)

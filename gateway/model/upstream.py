@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from gateway.model.host import is_loopback
 
@@ -22,15 +22,15 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class TargetAddress:
-    """One place where an upstream listens."""
+    """One place where an upstream listens. The scheme `inside` is for what is served in this process: see INSIDE."""
 
-    scheme: Literal["http", "https"]
+    scheme: Literal["http", "https", "inside"]
     address: Address
 
     @property
     def authority(self) -> str:
-        """The target's own Host: without the scheme's default port; `localhost` on a Unix socket."""
-        if self.address.path:
+        """The target's own Host: without the scheme's default port; `localhost` on a Unix socket and inside."""
+        if self.address.path or self.scheme == "inside":
             return "localhost"
         default = 443 if self.scheme == "https" else 80
         return str(self.address).removesuffix(f":{default}") if self.address.port == default else str(self.address)
@@ -38,10 +38,16 @@ class TargetAddress:
     @property
     def is_protected(self) -> bool:
         """Whether nobody on the way can read or change what is sent: it is TLS, or stays on this host."""
-        return self.scheme == "https" or bool(self.address.path) or is_loopback(self.address.host)
+        return self.scheme in ("https", "inside") or bool(self.address.path) or is_loopback(self.address.host)
 
     def __str__(self) -> str:
+        if self.scheme == "inside":
+            return "inside"
         return str(self.address) if self.address.path else f"{self.scheme}://{self.address}"
+
+
+INSIDE: Final = TargetAddress("inside", Address())
+"""This process itself."""
 
 
 _HOST_PORT = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9._-]*)):(?P<port>[0-9]{1,5})")

@@ -45,7 +45,7 @@ class Connector:
     async def open(self, factory: Factory, address: TargetAddress, seconds: float) -> None:
         """Connect, TLS included, within a time. Raises OSError."""
         async with asyncio.timeout(seconds):
-            if self._spec.inside is not None:
+            if address.scheme == "inside":
                 transport = self._spec.inside(factory)
             elif address.address.path:
                 transport, _ = await self._loop.create_unix_connection(factory, address.address.path)

@@ -11,9 +11,7 @@ from typing import Any, Final, cast
 Factory = Callable[[], asyncio.Protocol]
 
 _HIGH: Final = 64 * 1024
-"""Bytes that wait to be read: with more of them, who writes is asked to pause."""
-_LOW: Final = 16 * 1024
-"""With no more than these, it may go on."""
+"""Bytes that wait to be read: with more of them, who writes is asked to pause until they are."""
 
 
 class Inside:
@@ -38,7 +36,7 @@ class End:
     """One end of a connection, with what the other end wrote and this one's protocol has not read yet.
 
     An asyncio.Transport in all but name: a class compiled by mypyc has no base that is not. Like a real one it calls
-    its protocol from the event loop, and never while that is in `write`.
+    its protocol from the event loop; while that is in `write`, with nothing but `pause_writing`.
     """
 
     other: "End"
@@ -62,10 +60,12 @@ class End:
         if self._is_closed or not data:
             return
         if other._is_closed:
-            self._close(BrokenPipeError("the other end is closed"))
+            if not self._unread:  # else its last words come first
+                self._close(BrokenPipeError("the other end is closed"))
             return
-        other._unread.append(data if type(data) is bytes else bytes(data))
-        other._size += len(data)
+        piece = data if type(data) is bytes else bytes(data)
+        other._unread.append(piece)
+        other._size += len(piece)
         other._wake()
         if other._size > _HIGH and not self._is_blocked:
             self._is_blocked = True
@@ -106,7 +106,7 @@ class End:
         return self._is_closed
 
     def close(self) -> None:
-        """Close. What was written will be read."""
+        """Close. The other end will read what was written."""
         self._close(None)
 
     def abort(self) -> None:
@@ -127,12 +127,16 @@ class End:
             unread.clear()
             self._size = 0
             self._hand_over(data)
-        if other._is_blocked and self._size <= _LOW and not other._is_closed:
+        if self._is_closed:
+            return
+        if other._is_blocked and not unread and not other._is_closed:
             other._is_blocked = False
             other.protocol.resume_writing()
-        if other._is_closed and self._is_read and not unread and not self._is_closed:
-            self.protocol.eof_received()
-            self._close(None)
+        if other._is_closed and self._is_read and not unread:
+            try:
+                self.protocol.eof_received()
+            finally:
+                self._close(None)
 
     def _hand_over(self, data: bytes) -> None:
         try:
@@ -146,10 +150,13 @@ class End:
             return
         self._is_closed = True
         self._unread.clear()
+        self._size = 0
         self._loop.call_soon(self._lost, error)
 
     def _lost(self, error: Exception | None) -> None:
-        self.protocol.connection_lost(error)
-        if self.other._is_blocked:
-            self.other._close(BrokenPipeError("the other end is closed"))  # what it wrote will never be read
-        self.other._wake()
+        try:
+            self.protocol.connection_lost(error)
+        finally:
+            if self.other._is_blocked:
+                self.other._close(BrokenPipeError("the other end is closed"))  # what it wrote will never be read
+            self.other._wake()

@@ -129,6 +129,8 @@ def _template(path: PathPattern) -> str:
 
 def _server(address: TargetAddress) -> dict[str, str | int | bool]:
     """Return where a target is, by the names of the conventions."""
+    if address.scheme == "inside":
+        return {"network.transport": "pipe"}
     if address.address.path:
         return {"server.address": address.address.path, "network.transport": "unix"}
     return {"server.address": address.address.host, "server.port": address.address.port}

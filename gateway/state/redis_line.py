@@ -32,7 +32,6 @@ class Line:
 
     def __init__(self, connection: AbstractConnection, patience: float) -> None:
         """`patience` is how many seconds a reply may take."""
-        self.is_open = True
         self._patience = patience
         self._loop = asyncio.get_running_loop()
         self._asked: deque[_Asked] = deque()
@@ -41,6 +40,7 @@ class Line:
         self._suspect: _Asked | None = None
         self._replies = Reader(replyError=ResponseError, notEnoughData=_INCOMPLETE)
         self._writer = _taken_from(connection)
+        self.is_open = not self._writer.transport.is_closing()
         self._writer.transport.set_protocol(cast(asyncio.Protocol, self))
 
     async def ask(self, commands: bytes, number: int) -> list[Reply] | None:
@@ -60,9 +60,9 @@ class Line:
         return await asked.answer
 
     def retire(self) -> None:
-        """Take nothing more, and end when everything is answered."""
+        """Take nothing more, and end when everything is answered that somebody still waits for."""
         self.is_open = False
-        if not self._asked:
+        if all(each.answer.done() for each in self._asked):
             self._end("the line was closed")
 
     # --- what the transport calls

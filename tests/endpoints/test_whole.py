@@ -49,7 +49,7 @@ KEEPING = "POST /auth/token HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
 OLD = "POST /auth/token HTTP/1.0\r\nContent-Length: 0\r\n\r\n"
 
 
-@pytest.mark.parametrize("request_text", [CLOSING, OLD], ids=["1.1", "1.0"])
+@pytest.mark.parametrize("request_text", [CLOSING, OLD, CLOSING.replace("POST", "HEAD")], ids=["1.1", "1.0", "HEAD"])
 async def test_it_is_what_aiohttp_writes(request_text: str) -> None:
     answers = []
     for kind in (WholeResponse, web.Response):
@@ -66,6 +66,16 @@ async def test_the_connection_serves_the_next_request() -> None:
     assert answer.count(b"HTTP/1.1 200 OK\r\n") == 3
     assert answer.count(b"Connection: close\r\n") == 1
     assert answer.endswith(b"\r\n\r\n{}")
+
+
+async def test_a_connection_that_is_to_be_closed_is_closed() -> None:
+    def answer() -> web.Response:
+        response = WholeResponse(body=b"{}")
+        response.force_close()
+        return response
+
+    async with served(answer) as ask:
+        assert b"\r\nConnection: close\r\n" in await ask(KEEPING)
 
 
 async def test_headers_that_come_several_times_all_travel() -> None:

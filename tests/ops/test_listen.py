@@ -8,6 +8,7 @@ import pytest
 from aiohttp import ClientSession, UnixConnector, web
 
 from gateway.config.compile_sessions import own_upstream
+from gateway.config.compile_upstreams import nobody_inside
 from gateway.ops import listen
 from gateway.ops.listen import serve
 
@@ -137,7 +138,7 @@ async def test_a_head_in_drops_holds_no_connection(monkeypatch: pytest.MonkeyPat
 
 def test_the_proxy_closes_an_idle_connection_to_the_gateways_own_routes_long_before_they_do() -> None:
     """A login that comes while a connection is being closed from behind could not be sent again."""
-    assert own_upstream(None).idle_lifetime <= listen._LIMITS["keepalive_timeout"] / 2
+    assert own_upstream(nobody_inside).idle_lifetime <= listen._LIMITS["keepalive_timeout"] / 2
 
 
 async def test_who_does_not_take_an_answer_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,6 +67,7 @@ async def test_what_is_written_is_read_but_not_at_once() -> None:
     client.transport.write(b"one ")
     client.transport.writelines([b"two ", bytearray(b"three")])
     server.transport.write(memoryview(b"back"))
+    assert client.transport.get_write_buffer_size() == len(b"one two three")
     assert (client.read, server.read) == (b"", b""), "a protocol is never called while it writes"
     await turns()
     assert (client.read, server.read) == (b"back", b"one two three")
@@ -130,6 +131,29 @@ async def test_who_writes_to_nobody_is_told() -> None:
     client.transport.write(b"is anybody there?")
     await turns()
     assert client.said == ["made", "BrokenPipeError"]
+
+
+async def test_who_writes_too_late_still_reads_the_last_words() -> None:
+    client, server = connected()
+    server.transport.write(b"the last words")
+    server.transport.close()
+    client.transport.write(b"is anybody there?")
+    await turns()
+    assert (client.read, client.said) == (b"the last words", ["made", "eof", "lost"])
+
+
+async def test_a_bug_at_the_end_leaves_nobody_waiting() -> None:
+    client, server = connected()
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    server.connection_lost = fail  # type: ignore[method-assign,assignment]
+    client.eof_received = fail  # type: ignore[method-assign]
+    server.transport.abort()
+    await turns()
+    assert client.said == ["made", "lost"]
 
 
 async def test_who_waits_to_write_to_nobody_is_told() -> None:

@@ -173,6 +173,17 @@ async def test_a_line_that_retires_answers_everybody_and_ends() -> None:
             await server.is_left.wait()
 
 
+async def test_a_line_that_retires_does_not_wait_for_replies_that_nobody_waits_for() -> None:
+    async with line_to_server() as (line, server):
+        asking = asked(line)
+        await server.has_been_asked(1)
+        asking.cancel()
+        await asyncio.wait([asking])
+        line.retire()
+        async with asyncio.timeout(20):
+            await server.is_left.wait()
+
+
 @pytest.mark.parametrize(("replies", "is_good"), [(b":1\r\n", True), (b":1\r\n:2\r\n", False), (b":1\r\n:", False)])
 async def test_no_line_begins_with_what_nobody_asked_for(replies: bytes, is_good: bool) -> None:
     server = Server()

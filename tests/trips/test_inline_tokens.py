@@ -147,7 +147,7 @@ async def test_own_routes_get_credentials_and_the_clients_address_which_nobody_e
     async with upstream() as app, gate(tmp_path, app) as gateway, connected(gateway.port) as client:
         upstreams = cast(dict[str, Any], gateway.gateway.plane.snapshot.upstreams)
         endpoints = upstreams[ENDPOINTS]
-        upstreams[ENDPOINTS] = replace(endpoints, targets=(parse_target(app.url),), inside=None)
+        upstreams[ENDPOINTS] = replace(endpoints, targets=(parse_target(app.url),))
         lies = ("X-Gateway-Client-Address: 192.0.2.66", "x_gateway_client_address: 192.0.2.67")
         cookies = "Cookie: theme=dark; __Host-access=a; __Secure-refresh=r"
         for path in ("/oauth/token", "/open/x"):
