@@ -35,7 +35,7 @@ class RequestRecorder:
             relay.request.method, status, reason, total, added, upstream, relay.request_bytes, relay.answer.body_bytes
         )
         is_logged = self._access_log.is_on and self._access_log.wants(status, reason)
-        is_kept = self._decisions.is_on and self._decisions.wants(status, reason)
+        is_kept = self._decisions.is_on and self._decisions.wants(status, reason, now)
         if is_logged or is_kept:
             ended = time.time()
             values = _values(relay, status, reason, ended, total, added, upstream)

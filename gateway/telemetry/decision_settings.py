@@ -17,7 +17,8 @@ class DecisionSettings(Settings):
     """How many each process keeps; each takes about 1 KiB, and 4 where clients send long paths. 0 keeps none."""
 
     sample: Annotated[float, Field(ge=0, le=1)] = 0.01
-    """The share of requests that went well: 0.01 keeps every hundredth. Refusals and 5xx are always kept."""
+    """The share of requests that went well: 0.01 keeps every hundredth. So that they do not push out the rest, they may
+    fill a tenth of `keep` at once, and then a hundredth of it a second. Refusals and 5xx are always kept."""
 
     claims: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """The claims of callers that are shown, by name: `[email, tenant]`. Any other is not."""

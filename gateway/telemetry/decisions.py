@@ -21,6 +21,9 @@ _AT_ONCE: Final = 2000
 """Entries that are looked at in one turn: about a millisecond."""
 
 
+_BURST: Final = 10.0
+"""Decisions that went well and are kept at once, however small the ring."""
+
 _Kept = tuple[float, AccessValues, str | None, dict[str, Any]]
 """When the request was over, what the access log says of it, the session and the claims of its caller."""
 _NO_CLAIMS: Final[dict[str, Any]] = {}
@@ -61,19 +64,31 @@ class DecisionRing:
         """Go by other settings from now on. What is kept stays, if there is room for it."""
         self._kept = deque(self._kept, settings.keep)
         self.keep = settings.keep
+        self._most = max(_BURST, settings.keep / 10)
+        self._room = self._most
+        self._seen_at = 0.0
         self._claims = settings.claims
         self._every = round(1 / settings.sample) if settings.sample else 0
         self._until_next = self._every
         self.is_on = settings.keep > 0
 
-    def wants(self, status: int, reason: str) -> bool:
-        """Say whether a decision is to be kept: one in so many of those that went well, and all others."""
+    def wants(self, status: int, reason: str, now: float) -> bool:
+        """Say whether a decision at `now` (monotonic time) is to be kept.
+
+        Of those that went well one in so many is: a tenth of the ring at once, and then a hundredth of it a second, or
+        they would push the others out. All others are.
+        """
         if status >= 500 or reason not in PASSED:
             return True
         self._until_next -= 1
         if self._until_next:
             return False
         self._until_next = self._every
+        self._room = min(self._most, self._room + (now - self._seen_at) * self._most / 10)
+        self._seen_at = now
+        if self._room < 1:
+            return False
+        self._room -= 1
         return True
 
     def add(self, ended: float, values: AccessValues, principal: Principal | None) -> None:

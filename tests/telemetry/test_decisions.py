@@ -77,16 +77,25 @@ def test_the_oldest_goes_first_and_the_latest_is_shown_first() -> None:
 
 def test_refusals_and_failures_are_always_kept_and_a_sample_of_the_rest() -> None:
     kept = ring(sample=0.1)
-    assert all(kept.wants(401, "expired_token") for _ in range(100))
-    assert all(kept.wants(502, "allow") for _ in range(100))
-    assert sum(kept.wants(200, "allow") for _ in range(100)) == 10
-    assert sum(kept.wants(404, "allow_stale") for _ in range(100)) == 10
+    assert all(kept.wants(401, "expired_token", 1) for _ in range(100))
+    assert all(kept.wants(502, "allow", 1) for _ in range(100))
+    assert sum(kept.wants(200, "allow", 1) for _ in range(100)) == 10
+    assert sum(kept.wants(404, "allow_stale", 1) for _ in range(100)) == 10
 
 
 @pytest.mark.parametrize(("sample", "number"), [(1.0, 50), (0.0, 0), (0.5, 25)])
 def test_the_share_of_requests_that_went_well_can_be_set(sample: float, number: int) -> None:
     kept = ring(sample=sample)
-    assert sum(kept.wants(200, "allow") for _ in range(50)) == number
+    assert sum(kept.wants(200, "allow", 1) for _ in range(50)) == number
+
+
+def test_what_went_well_does_not_push_out_what_did_not() -> None:
+    kept = ring(keep=1000, sample=1)
+    assert sum(kept.wants(200, "allow", 5) for _ in range(1000)) == 100
+    assert sum(kept.wants(200, "allow", 6) for _ in range(1000)) == 10
+    assert sum(kept.wants(200, "allow", 6 + 2.5) for _ in range(1000)) == 25
+    assert sum(kept.wants(200, "allow", 1e6) for _ in range(1000)) == 100, "what is not used does not add up"
+    assert all(kept.wants(403, "policy", 1e6) for _ in range(1000))
 
 
 def test_a_ring_that_keeps_nothing_is_off() -> None:
