@@ -14,6 +14,8 @@ from tests.ports import free_port
 from tests.trips.servers import gateway_process, nginx_running, required
 
 SECONDS = 4
+ATTACKS = 5
+"""On a machine that is too busy, an attacker may not get to its connections."""
 PLACES = 200
 CONNECTIONS = 400
 """Of the attacker: more than there are places, but not so many a second that a busy machine takes all at once."""
@@ -61,14 +63,22 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
 )
 async def test_honest_clients_are_served_as_ever(target: Target, mode: tuple[str, ...], what: str) -> None:
     numbers = ("-c", str(CONNECTIONS), "-r", str(RATE), "-l", str(SECONDS), "-p", "5")
+    command = [required("slowhttptest"), *mode, *numbers, "-u", f"http://127.0.0.1:{target.port}/{what}"]
+    for _ in range(ATTACKS):
+        accepted = await accepted_by(target)
+        statuses = await statuses_during(command, target)
+        assert set(statuses) == {200}
+        if await accepted_by(target) - accepted > PLACES + len(statuses) / 2:
+            return
+    pytest.fail("there was no attack: this machine is too slow for one")
+
+
+async def statuses_during(attack: list[str], target: Target) -> list[int]:
+    """Return what honest clients are answered for as long as an attack goes on: those that come back, and new ones."""
     attacker = await asyncio.create_subprocess_exec(
-        *(required("slowhttptest"), *mode, *numbers, "-u", f"http://127.0.0.1:{target.port}/{what}"),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        *attack, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    accepted = await accepted_by(target)
-    statuses = [0]
+    statuses = []
     try:
         async with aiohttp.ClientSession() as returning:
             while attacker.returncode is None:
@@ -81,8 +91,7 @@ async def test_honest_clients_are_served_as_ever(target: Target, mode: tuple[str
         if attacker.returncode is None:
             attacker.kill()
         await attacker.wait()
-    assert set(statuses[1:]) == {200}
-    assert await accepted_by(target) - accepted > PLACES + len(statuses) / 2  # there was an attack
+    return statuses
 
 
 async def accepted_by(target: Target) -> float:
