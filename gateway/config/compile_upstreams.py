@@ -11,11 +11,13 @@ from gateway.config.upstreams import UpstreamSettings, UpstreamTls
 from gateway.mechanisms.base import Resources
 from gateway.model.upstream import TargetAddress
 
-ConnectInside = Callable[[Callable[[], asyncio.Protocol]], asyncio.Transport]
+Factory = Callable[[], asyncio.Protocol]
+"""Makes the protocol of a new connection."""
+ConnectInside = Callable[[Factory], asyncio.Transport]
 """Makes a connection to a server in this process. Raises OSError."""
 
 
-def nobody_inside(client: Callable[[], asyncio.Protocol]) -> asyncio.Transport:
+def nobody_inside(client: Factory) -> asyncio.Transport:
     """Connect to nobody: nothing is served in this process."""
     raise ConnectionRefusedError("nothing is served inside this process")
 

@@ -3,16 +3,13 @@
 import asyncio
 import errno
 import socket
-from collections.abc import Callable
 from time import monotonic
 from typing import Any, Final
 
-from gateway.config.compile_upstreams import UpstreamSpec
+from gateway.config.compile_upstreams import Factory, UpstreamSpec
 from gateway.model.errors import ConnectTimeout, UpstreamUnreachable
 from gateway.model.upstream import TargetAddress
 from gateway.proxy.names import Names
-
-Factory = Callable[[], asyncio.Protocol]
 
 _OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
 """What this host has run out of: no fault of the target's."""

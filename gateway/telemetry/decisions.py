@@ -19,8 +19,6 @@ _LONGEST: Final = 512
 _LONGEST_CLAIM: Final = 256
 _AT_ONCE: Final = 2000
 """Entries that are looked at in one turn: about a millisecond."""
-
-
 _BURST: Final = 10.0
 """Decisions that went well and are kept at once, however small the ring."""
 
@@ -65,7 +63,7 @@ class DecisionRing:
         self._kept = deque(self._kept, settings.keep)
         self.keep = settings.keep
         self._most = max(_BURST, settings.keep / 10)
-        self._room = self._most
+        self._room = self._most  # how many of those that went well may be kept now
         self._seen_at = 0.0
         self._claims = settings.claims
         self._every = round(1 / settings.sample) if settings.sample else 0

@@ -289,6 +289,14 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": root}
 
 
+def until_ready(ops: str) -> None:
+    """Wait until the gateway with this ops address is ready: its own pages answer before it is."""
+    end = time.monotonic() + PATIENCE
+    while (status := status_at(f"http://{ops}/readyz")) != 200:
+        assert time.monotonic() < end, status
+        time.sleep(0.05)
+
+
 def status_at(url: str) -> int:
     """Return the status of a URL; 0 while nobody answers."""
     try:

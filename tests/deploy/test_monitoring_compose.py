@@ -5,11 +5,10 @@ import os
 import re
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -17,6 +16,7 @@ from urllib.parse import urlencode
 import pytest
 import yaml
 
+from tests.clients.processes import until_ready
 from tests.deploy.monitoring import ROOT, dashboard
 from tests.ports import free_port
 from tests.state.redis_servers import server_of
@@ -124,7 +124,7 @@ def test_alice_logs_in_and_the_service_learns_who_she_is(tmp_path: Path) -> None
             _running(environment, str(COMPOSE / "upstream.py"), str(ports["upstream"])),
             _running(environment, "-m", "gateway", "serve", str(config)),
         ):
-            _until_ready(f"http://127.0.0.1:{ports['ops']}/readyz")
+            until_ready(f"127.0.0.1:{ports['ops']}")
             tokens = _asked(f"{url}/auth/login", urlencode({"username": "alice", "password": PASSWORD}).encode())
             headers = {"Authorization": f"Bearer {tokens['access_token']}", "X-User": "root"}
             seen = _asked(f"{url}/api/orders", headers=headers)
@@ -151,15 +151,6 @@ def _running(environment: dict[str, str], *words: str) -> Iterator[None]:
     finally:
         process.kill()
         process.wait()
-
-
-def _until_ready(url: str) -> None:
-    end = time.monotonic() + PATIENCE
-    while True:
-        with suppress(OSError), urllib.request.urlopen(url, timeout=PATIENCE):
-            return
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def _asked(url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> dict[str, Any]:

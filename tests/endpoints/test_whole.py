@@ -68,34 +68,30 @@ async def test_the_connection_serves_the_next_request() -> None:
     assert answer.endswith(b"\r\n\r\n{}")
 
 
-async def test_a_connection_that_is_to_be_closed_is_closed() -> None:
+def changed(change: Callable[[web.Response], object]) -> Callable[[], web.Response]:
+    """Return what makes an answer that somebody has changed."""
+
     def answer() -> web.Response:
         response = WholeResponse(body=b"{}")
-        response.force_close()
+        change(response)
         return response
 
-    async with served(answer) as ask:
+    return answer
+
+
+async def test_a_connection_that_is_to_be_closed_is_closed() -> None:
+    async with served(changed(lambda response: response.force_close())) as ask:
         assert b"\r\nConnection: close\r\n" in await ask(KEEPING)
 
 
 async def test_headers_that_come_several_times_all_travel() -> None:
-    def answer() -> web.Response:
-        response = WholeResponse(body=b"{}")
-        response.headers.add("Set-Cookie", "a=1")
-        response.headers.add("Set-Cookie", "b=2")
-        return response
-
-    async with served(answer) as ask:
+    cookies = [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")]
+    async with served(changed(lambda response: response.headers.extend(cookies))) as ask:
         assert b"Set-Cookie: a=1\r\nSet-Cookie: b=2\r\n" in await ask(CLOSING)
 
 
 async def test_cookies_that_aiohttp_knows_travel_too() -> None:
-    def answer() -> web.Response:
-        response = WholeResponse(body=b"{}")
-        response.set_cookie("a", "1")
-        return response
-
-    async with served(answer) as ask:
+    async with served(changed(lambda response: response.set_cookie("a", "1"))) as ask:
         assert b"Set-Cookie: a=1" in await ask(CLOSING)
 
 

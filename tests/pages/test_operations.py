@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.clients.processes import until_ready
 from tests.deploy.monitoring import RULES
 from tests.deploy.tools import tool
 from tests.pages.blocks import ROOT, blocks
@@ -23,7 +24,6 @@ from tests.pages.trying import (
     own_keys_at,
     run,
     running,
-    until_ready,
     whole,
 )
 from tests.pages.typing_in import answers, assert_shown, commands, typed

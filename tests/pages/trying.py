@@ -120,11 +120,3 @@ def answer(url: str, headers: Mapping[str, str] | None = None, data: bytes | Non
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
-
-
-def until_ready(ops: str) -> None:
-    """Wait until a gateway is ready: its own pages answer before it is."""
-    deadline = time.monotonic() + PATIENCE
-    while (last := answer(f"http://{ops}/readyz"))[0] != 200:
-        assert time.monotonic() < deadline, last
-        time.sleep(0.1)
