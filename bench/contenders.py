@@ -87,3 +87,5 @@ UNWATCHED: Final = gateway("gateway, no console", "", Setup())
 TWO_WORKERS_ON_ONE_CORE: Final = gateway("gateway, two workers on one core", "", Setup(workers=2))
 ONE_WORKER: Final = gateway("gateway, one worker", "", Setup(), is_pinned=False)
 TWO_WORKERS: Final = gateway("gateway, two workers", "", Setup(workers=2), is_pinned=False)
+TWINS: Final = gateway("two gateways", "", Setup(twins=True), is_pinned=False)
+"""What two workers are, without anything that makes them one gateway."""

@@ -3,11 +3,12 @@
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from bench.fleets import SQLITE_FILE
 from bench.material import AUDIENCE, INJECTED, ISSUER, REQUIRED_SCOPE
+from bench.processes import free_ports
 from bench.revoked import fill_with_revoked_tokens
 from bench.scene import Ports, Scene
 
@@ -19,7 +20,7 @@ ADMIN_TOKEN: Final = "a-token-for-the-admin-api-of-a-benchmark"
 class Setup:
     """What differs between the gateways of a run. `revocations` is None for no state at all.
 
-    With `console` somebody looks at it all the time.
+    With `console` somebody looks at it all the time. `twins` are two gateways on one port, as two workers would be.
     """
 
     revocations: int | None = 10_000
@@ -27,6 +28,12 @@ class Setup:
     workers: int = 1
     access_log: bool = False
     console: bool = False
+    twins: bool = False
+
+    @property
+    def processes(self) -> int:
+        """How many processes have connections, each with a cache of its own."""
+        return 2 if self.twins else self.workers
 
 
 BARE: Final = Setup(revocations=None)
@@ -36,7 +43,12 @@ def gateway_command(scene: Scene, ports: Ports, setup: Setup = BARE) -> list[str
     """Return how a gateway is started, with its configuration written and its store filled."""
     if setup.revocations:
         fill_with_revoked_tokens(scene.directory, setup.revocations)
-    return [sys.executable, "-m", "gateway", "serve", write_gateway_config(scene, ports, setup)]
+    file = write_gateway_config(scene, ports, setup)
+    if not setup.twins:
+        return [sys.executable, "-m", "gateway", "serve", file]
+    tls, ops = free_ports(2)
+    other = write_gateway_config(scene, replace(ports, tls=tls, ops=ops), setup)
+    return [sys.executable, "-m", "bench.twins", str(ports.http), file, other]
 
 
 def write_gateway_config(scene: Scene, ports: Ports, setup: Setup = BARE) -> str:
@@ -78,7 +90,7 @@ def write_gateway_config(scene: Scene, ports: Ports, setup: Setup = BARE) -> str
     if setup.revocations is not None:
         config["state"] = {"url": f"sqlite:{scene.directory / SQLITE_FILE}"}
     # JSON is YAML, and quick to write and to read with 10,000 routes.
-    return scene.write("gateway.yaml", json.dumps(config, indent=1))
+    return scene.write(f"gateway-{ports.ops}.yaml", json.dumps(config, indent=1))
 
 
 def _routes(more: int) -> Iterator[dict[str, Any]]:

@@ -103,7 +103,13 @@ ROWS: Final = (
         turns=2,
         at_once=True,
     ),
-    Row("workers", "two workers", Case(who.TWO_WORKERS), (("one worker", Case(who.ONE_WORKER)),), turns=4),
+    Row(
+        "workers",
+        "two workers",
+        Case(who.TWO_WORKERS),
+        (("one worker", Case(who.ONE_WORKER)), ("two gateways", Case(who.TWINS))),
+        turns=4,
+    ),
 )
 """Beside the table of contenders."""
 

@@ -21,7 +21,7 @@ from bench.works import BASIC
 
 _LONGEST_WARM_UP: Final = 20.0
 _PASSES: Final = 10
-"""With each, half of the tokens that a worker of two has not seen yet get to it."""
+"""With each, half of the tokens that a process of two has not seen yet get to it."""
 DIRECT: Final = "direct"
 _MOST_AT_A_CONSTANT_RATE: Final = 10_000
 """Requests a second: beyond, the load generator would measure itself."""
@@ -122,9 +122,9 @@ class Stage:
             _fail(measured, case, error)
 
     def _load_once(self, case: Case, runner: Runner) -> None:
-        """Load for the time of the warm-up, and go on until each route had a request and each worker each token."""
+        """Load for the time of the warm-up, and go on until each route had a request and each process each token."""
         setup = case.contender.setup
-        passes = 1 if setup is None or setup.workers == 1 else _PASSES
+        passes = 1 if setup is None or setup.processes == 1 else _PASSES
         enough = max(case.work.routes, passes * self._tokens)
         answered, deadline = 0, time.monotonic() + _LONGEST_WARM_UP
         while self._warm_up and answered < enough and time.monotonic() < deadline:

@@ -1,5 +1,7 @@
 """The contenders of the benchmark: what they are told is what they understand."""
 
+import json
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -9,13 +11,14 @@ import pytest
 from bench import contenders as who
 from bench.contenders import CONTENDERS, Contender
 from bench.envoy import envoy_program
-from bench.gateway_setup import Setup, write_gateway_config
+from bench.gateway_setup import Setup, gateway_command, write_gateway_config
 from bench.material import INJECTED, make_material
 from bench.nginx import upstream_command
-from bench.processes import MissingProgram
+from bench.processes import MissingProgram, Processes, free_ports
 from bench.scene import Ports, Scene
 from gateway.commands.check import checked
 from gateway.tokens.jose import read_jws
+from tests.clients.processes import until_ready
 
 PORTS = Ports(8080, 8443, 9090)
 
@@ -60,6 +63,16 @@ def command_of(write: Callable[[Scene, Ports], list[str]], scene: Scene) -> list
         return write(scene, PORTS)
     except MissingProgram as missing:
         pytest.skip(str(missing))
+
+
+def test_two_gateways_have_one_port(tmp_path: Path) -> None:
+    scene, ports = scene_in(tmp_path), Ports(*free_ports(3))
+    command = gateway_command(scene, ports, Setup(twins=True))
+    configurations = [json.loads(Path(file).read_text()) for file in command[-2:]]
+    with Processes(tmp_path) as processes:
+        processes.start("twins", command, os.sched_getaffinity(0), ports.http)
+        for each in configurations:
+            until_ready(each["ops"]["address"])
 
 
 def test_an_envoy_that_is_not_there_is_missing_and_not_wrong(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
