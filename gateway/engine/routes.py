@@ -126,13 +126,19 @@ def _for_method(routes: Route | _Methods | None, method: str) -> Route | None:
     return routes.get(method) if isinstance(routes, _Methods) else routes
 
 
+_Way = tuple[str | None, ...]
+"""Segments to pass, None for a parameter."""
+
+
 @dataclass
 class _Node:
     """Where a way through the tree has come to: the routes whose paths `end` here, and those for all the `rest`.
 
-    Most nodes have one literal below them: that takes no dictionary.
+    Where nothing branches any more, one node stands for all that follows: its routes are at the end of the `tail`, and
+    it has none below. Most other nodes have one literal below them: that takes no dictionary.
     """
 
+    tail: _Way = ()
     segment: str | None = None
     child: "_Node | None" = None
     more: dict[str, "_Node"] | None = None
@@ -140,14 +146,19 @@ class _Node:
     end: Route | _Methods | None = None
     rest: Route | _Methods | None = None
 
-    def add(self, route: Route) -> None:
-        node = self
-        for segment in route.path.segments:
-            if segment is not None:
-                node = node._add_literal(intern(segment))
-            else:
-                node.parameter = node.parameter or _Node()
-                node = node.parameter
+    def add(self, route: Route, tails: dict[_Way, _Way]) -> None:
+        """Add a route below. `tails` are those of the whole table: what is the same is kept once."""
+        node, left = self, route.path.segments
+        while left != node.tail:
+            node._grow()
+            if not left:
+                break
+            segment, left = left[0], left[1:]
+            below = node.parameter if segment is None else node.literal(segment)
+            if below is None:
+                below = _Node(tails.setdefault(left, left))
+                node._put(segment, below)
+            node = below
         if route.path.rest:
             node.rest = _with(node.rest, route)
         else:
@@ -159,15 +170,32 @@ class _Node:
             return self.child
         return None if self.more is None else self.more.get(segment)
 
-    def _add_literal(self, segment: str) -> "_Node":
-        if (node := self.literal(segment)) is None:
-            node = _Node()
-            if self.child is None:
-                self.segment, self.child = segment, node
-            else:
-                self.more = self.more or {}
-                self.more[segment] = node
-        return node
+    def _put(self, segment: str | None, node: "_Node") -> None:
+        if segment is None:
+            self.parameter = node
+        elif self.child is None:
+            self.segment, self.child = intern(segment), node
+        else:
+            self.more = self.more or {}
+            self.more[intern(segment)] = node
+
+    def _grow(self) -> None:
+        """Let the first segment of the tail be a node of its own: something is to be added beside what follows."""
+        if self.tail:
+            segment, tail = self.tail[0], self.tail[1:]
+            self._put(segment, _Node(tail, end=self.end, rest=self.rest))
+            self.tail, self.end, self.rest = (), None, None
+
+    def _passes(self, segments: list[str], position: int) -> bool:
+        """Say whether a path has the tail at this position."""
+        if len(segments) - position < len(self.tail):
+            return False
+        for wanted in self.tail:
+            segment = segments[position]
+            if segment != wanted and (wanted is not None or not segment):
+                return False
+            position += 1
+        return True
 
     def find(self, segments: list[str], position: int, method: str) -> Route | None:
         """Return the most specific route at or below this node, for what is left of the path."""
@@ -175,6 +203,10 @@ class _Node:
         passed = []
         route = None
         while True:
+            if node.tail:
+                if not node._passes(segments, position):
+                    break
+                position += len(node.tail)
             if node.rest is not None:
                 passed.append(node.rest)
             if position == len(segments) or node.parameter is not None:
@@ -213,15 +245,16 @@ class RouteTable:
         """How old the news of revocations may be before the first route refuses somebody for that."""
         self.own = tuple(own)
         self._own: _Node | None = None
+        tails: dict[_Way, _Way] = {}
         for route in self.own:
             self._own = self._own or _Node()
-            self._own.add(route)
+            self._own.add(route, tails)
         self._exact: dict[str, _Node] = {}
         self._wildcard: dict[str, _Node] = {}
         self._any = _Node()
         for route in self.routes:
             for tree in self._trees(route.hosts):
-                tree.add(route)
+                tree.add(route, tails)
 
     def _trees(self, hosts: tuple[str, ...]) -> list[_Node]:
         if not hosts:

@@ -1,8 +1,9 @@
+from itertools import permutations
 from math import inf
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.engine.paths import PathPattern, Target
@@ -46,6 +47,21 @@ def test_the_most_specific_route_wins(path: str, expected: str) -> None:
 
 def test_a_literal_route_that_leads_nowhere_gives_way_to_a_parameter() -> None:
     assert found([route("/a/b/c"), route("/a/{x}/d")], "/a/b/d") == "/a/{x}/d"
+
+
+@pytest.mark.parametrize("paths", [*permutations(["/a/b/{x}/c", "/a/b", "/a/b/{x}/d/**"])])
+def test_ways_that_begin_alike_part_where_they_differ(paths: tuple[str, ...]) -> None:
+    routes = [route(path) for path in paths]
+    for path in ("/a", "/a/", "/a/b/", "/a/b/1", "/a/b//c", "/a/b/1/e", "/a/c", "/a/b/1/c/d"):
+        assert found(routes, path) is None
+    assert found(routes, "/a/b") == "/a/b"
+    assert found(routes, "/a/b/1/c") == "/a/b/{x}/c"
+    assert found(routes, "/a/b/1/d") == found(routes, "/a/b/1/d/e/f") == "/a/b/{x}/d/**"
+
+
+@pytest.mark.parametrize("path", ["/a", "/a/b", "/a/1/x", "/a//c", "/b/1/c", "/a/1/c/d"])
+def test_a_route_alone_takes_no_other_path(path: str) -> None:
+    assert found([route("/a/{x}/c")], path) is None
 
 
 @pytest.mark.parametrize("path", ["/admin/", "/admin/x", "/adminx", "/ADMIN", "/admin.json"])
@@ -174,7 +190,7 @@ HOSTS = ["a.b", "c.a.b", "b", "x", ""]
 def routes_of(draw: st.DrawFn) -> list[Route]:
     routes = []
     for number in range(draw(st.integers(1, 8))):
-        parts = draw(st.lists(SEGMENT, max_size=3)) + draw(st.sampled_from([[], ["**"], [""]]))
+        parts = draw(st.lists(SEGMENT, max_size=4)) + draw(st.sampled_from([[], ["**"], [""]]))
         routes.append(
             route(
                 "/" + "/".join(parts),
@@ -215,9 +231,10 @@ def specificity(route: Route, host: str, method: str, path: str) -> tuple[Any, .
     return (max(fitting), [*by_segment, end], by_method) if fitting else None
 
 
+@settings(max_examples=600, deadline=None)
 @given(
     routes_of(),
-    st.lists(st.sampled_from(["a", "b", "z"]), max_size=4),
+    st.lists(st.sampled_from(["a", "b", "z"]), max_size=5),
     st.booleans(),
     st.sampled_from(["GET", "HEAD", "POST", "PUT", "OPTIONS"]),
     st.sampled_from(HOSTS),
