@@ -1,9 +1,9 @@
 """Watches the files of a configuration, and puts in force what has changed: all of it, or nothing.
 
 About once a second the configuration file and every file it names are compared, by what they hold, with what was read
-the last time. A change is taken when it has stood still from one look to the next: editors and `kubectl` write in
-several steps. `reload_soon` (SIGHUP) asks for it at once. Whatever is wrong with the new configuration is told, and the
-one before stays in force; it is tried again at the next change.
+the last time; one whose status is the same is not read for that. A change is taken when it has stood still from one
+look to the next: editors and `kubectl` write in several steps. `reload_soon` (SIGHUP) asks for it at once. Whatever is
+wrong with the new configuration is told, and the one before stays in force; it is tried again at the next change.
 
 The key file of sessions and the users file have watches of their own; the files of `state` are read with each
 connection to the store.
@@ -23,7 +23,7 @@ from gateway.config.mistakes import ConfigMistakes
 from gateway.config.schema import Config
 from gateway.config.snapshot import Snapshot
 from gateway.mechanisms.base import BadSetting
-from gateway.mechanisms.files import Digests, Files, digests_now
+from gateway.mechanisms.files import Digests, Files, Looks, digests_now
 from gateway.telemetry.audit import NOT_ASKED, AuditLog
 from gateway.telemetry.log import Log
 from gateway.telemetry.metrics import Metrics
@@ -59,6 +59,7 @@ class Reloader:
         self._log = log
         self._metrics = metrics
         self._audit = audit
+        self._looks = Looks()
         self._asked = asyncio.Event()
         self._read: Digests = {}
         """What the files held when they were last read, whatever came of it."""
@@ -93,7 +94,7 @@ class Reloader:
 
     async def _has_changed(self) -> bool:
         """Say whether the files hold something new, and have held it since the last look."""
-        before, self._seen = self._seen, await asyncio.to_thread(digests_now, self._read)
+        before, self._seen = self._seen, await asyncio.to_thread(self._looks.digests, self._read)
         return self._seen != self._read and self._seen == before
 
     async def _reload(self, *, is_asked: bool) -> None:

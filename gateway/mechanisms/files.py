@@ -9,6 +9,9 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from time import monotonic
+from typing import Final
+
+from gateway.model.clock import Clock, unix_now
 
 Digests = Mapping[Path, bytes | None]
 """What files hold: a digest of each; None for one that cannot be read."""
@@ -17,6 +20,11 @@ _NOT_WATCHED = b""
 
 MAX_FILE = 64 * 1024 * 1024
 """The largest file that a configuration may name: room for any bundle of authorities."""
+_Status = tuple[int, int, int, int, int]
+"""Device, inode, size, time of the last change of the content and of anything, in nanoseconds."""
+_SETTLED: Final = 3.0
+"""Seconds after which no change can have the time of the one before: some file systems count by two."""
+
 PATIENCE = 10.0
 """Seconds that a pipe may take. Whoever reads files must come back: nothing could be reloaded any more."""
 _PIECE = 64 * 1024
@@ -104,6 +112,35 @@ def _from_pipe(descriptor: int, most: int) -> bytes:
 def digests_now(paths: Iterable[Path]) -> dict[Path, bytes | None]:
     """Return the digests of what the files hold now."""
     return {path: _digest_now(path) for path in paths}
+
+
+class Looks:
+    """Looks at the same files again and again. One is read when its status differs from that at the last reading, or
+    was so new then that a change at the same instant may not have changed it.
+
+    The status holds the time of its last change (`st_ctime_ns`), which nobody can set. `clock` gives Unix time.
+    """
+
+    def __init__(self, clock: Clock = unix_now) -> None:
+        self._clock = clock
+        self._known: dict[Path, tuple[_Status, bytes]] = {}
+
+    def digests(self, paths: Iterable[Path]) -> dict[Path, bytes | None]:
+        """Return the digests of what the files hold now."""
+        return {path: self._digest(path) for path in paths}
+
+    def _digest(self, path: Path) -> bytes | None:
+        try:
+            found = path.stat()
+        except OSError:
+            return None
+        status = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        if (known := self._known.get(path)) is not None and known[0] == status:
+            return known[1]
+        digest = _digest_now(path)
+        if digest is not None and self._clock() - found.st_ctime > _SETTLED:
+            self._known[path] = status, digest
+        return digest
 
 
 def _digest(path: Path, content: bytes | OSError) -> bytes | None:

@@ -1,13 +1,15 @@
 """Files that are read once for one configuration, and what is known of them afterwards."""
 
 import os
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from gateway.mechanisms.base import BadSetting, offline_resources
-from gateway.mechanisms.files import Files, bounded_content, digests_now
+from gateway.mechanisms.files import Files, Looks, bounded_content, digests_now
 
 
 def test_a_file_is_read_once(tmp_path: Path) -> None:
@@ -47,6 +49,72 @@ def test_a_touched_file_holds_the_same(tmp_path: Path) -> None:
     os.replace(tmp_path / "b", path)
     os.utime(path, (1, 1))
     assert not files.has_changed(path)
+
+
+class TestLooks:
+    def test_what_has_stood_still_is_read_once(self, large: Path) -> None:
+        looks = Looks(later)
+        before = looks.digests([large])
+        assert bytes_read_by(lambda: looks.digests([large])) < SIZE
+        assert looks.digests([large]) == before == digests_now([large])
+
+    def test_what_is_new_is_read_at_each_look(self, large: Path) -> None:
+        looks = Looks()
+        looks.digests([large])
+        assert bytes_read_by(lambda: looks.digests([large])) >= SIZE
+
+    def test_a_change_is_seen_even_if_size_and_time_of_change_are_those_of_before(self, large: Path) -> None:
+        looks, status = Looks(later), large.stat()
+        looks.digests([large])
+        time.sleep(0.05)  # for file systems that count by some milliseconds: this clock is a minute ahead
+        large.write_bytes(b"b" * SIZE)
+        os.utime(large, ns=(status.st_atime_ns, status.st_mtime_ns))
+        assert looks.digests([large]) == digests_now([large])
+
+    def test_another_file_of_that_name_is_read(self, large: Path) -> None:
+        looks, other = Looks(later), large.with_name("other")
+        looks.digests([large])
+        other.write_bytes(b"b" * SIZE)
+        os.replace(other, large)
+        assert looks.digests([large]) == digests_now([large])
+
+    def test_a_file_goes_and_comes_back(self, large: Path) -> None:
+        looks, away = Looks(later), large.with_name("away")
+        before = looks.digests([large])
+        os.replace(large, away)
+        assert looks.digests([large]) == {large: None}
+        os.replace(away, large)
+        assert looks.digests([large]) == before
+
+    def test_a_pipe_holds_nothing_that_could_change(self, tmp_path: Path) -> None:
+        os.mkfifo(path := tmp_path / "pipe")
+        looks = Looks(later)
+        assert looks.digests([path]) == looks.digests([path]) == {path: b""}
+
+
+SIZE = 1 << 20
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    path = tmp_path / "large"
+    path.write_bytes(b"a" * SIZE)
+    return path
+
+
+def later() -> float:
+    return time.time() + 60
+
+
+def bytes_read_by(work: Callable[[], object]) -> int:
+    before = _bytes_read()
+    work()
+    return _bytes_read() - before
+
+
+def _bytes_read() -> int:
+    """Return how many bytes this process has read (proc(5), `rchar`)."""
+    return int(Path("/proc/self/io").read_text().split()[1])
 
 
 def test_a_pipe_is_not_read_again_to_see_whether_it_changed(tmp_path: Path) -> None:
