@@ -88,6 +88,7 @@ MODULES = (
     "gateway/proxy/reading.py",
     "gateway/proxy/recorder.py",
     "gateway/proxy/relay.py",
+    "gateway/proxy/rounds.py",
     "gateway/proxy/targets.py",
     "gateway/proxy/traced_relay.py",
     "gateway/proxy/tunnel.py",

@@ -23,6 +23,7 @@ from gateway.proxy.pace import Pace, acknowledged
 from gateway.proxy.plane import DataPlane
 from gateway.proxy.reading import RequestReader
 from gateway.proxy.relay import DISCARDED_BYTES, Relay
+from gateway.proxy.rounds import Connection
 from gateway.proxy.tunnel import Tunnel
 
 if TYPE_CHECKING:
@@ -44,15 +45,13 @@ _CLOSED: Final = 7
 """States of a TCP connection in Linux's `TCP_INFO`."""
 
 
-class ClientConnection:
-    """An asyncio.Protocol in all but name: a class compiled by mypyc has no base that is not."""
-
+class ClientConnection(Connection):
     handshake: "Handshake | None" = None
     """What holds a place for this, until it is made."""
-    transport: asyncio.Transport
     reader: RequestReader
 
     def __init__(self, plane: DataPlane, *, secure: bool, door: Door | None = None) -> None:
+        super().__init__(plane.rounds)
         self.plane = plane
         self.door = door or plane.hall.door("-")
         self.deadline = inf
@@ -63,7 +62,6 @@ class ClientConnection:
         self.holds: set[str] = set()
         self.is_closing = False
         """Nothing more is read."""
-        self.is_closed = False
         self._secure = secure
         self._tunnel: Tunnel | None = None
         self._out: list[bytes] = []
@@ -91,7 +89,7 @@ class ClientConnection:
         if not self.plane.connected(self):
             self._turn_away()
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def lost(self, error: Exception | None) -> None:
         if self.is_closed:
             return
         self.is_closed = True
@@ -99,7 +97,7 @@ class ClientConnection:
         self.plane.disconnected(self)
         self._give_up(None)
 
-    def data_received(self, data: bytes) -> None:
+    def received(self, data: bytes) -> None:
         if self._tunnel is not None:
             self._tunnel.from_client(data)
         elif self.is_closing:
@@ -111,6 +109,7 @@ class ClientConnection:
 
     def eof_received(self) -> bool:
         """The client closed its side: it may still be listening, which shows when it takes what we write."""
+        self.take()
         is_listening = self.relay is not None and self.reader.unfinished is None and self._tunnel is None
         if not is_listening or self.is_closing or self._secure:
             return False
@@ -332,12 +331,13 @@ class ClientConnection:
         data = out[0] if len(out) == 1 else b"".join(out)
         self._out = []
         self._written += len(data)
-        self.transport.write(data)
+        self.write(data)
 
     def abort(self) -> None:
         """Close at once. The client sees that something was cut."""
+        self.write_out()
         self.transport.abort()
-        self.connection_lost(None)
+        self.lost(None)
 
     def reset(self) -> None:
         """Close at once, with a reset: a client that takes a closed connection for the end sees the cut too."""
@@ -424,6 +424,7 @@ class ClientConnection:
         if self.is_closed:
             return
         self.flush()
+        self.write_out()
         now = monotonic()
         self._lingers_until = now + _LINGER
         self.deadline = now + _LOOK
@@ -489,6 +490,8 @@ class ClientConnection:
         return is_between and not (self.is_closing or self.reader.head_bytes)
 
     def _has_unread(self) -> bool:
-        """Whether bytes have arrived that nobody has read yet."""
+        """Whether bytes have arrived that nobody has looked at yet."""
+        if self._arrived:
+            return True
         sock = self.transport.get_extra_info("socket")
         return sock is not None and sock.fileno() >= 0 and any(ioctl(sock.fileno(), FIONREAD, bytes(4)))

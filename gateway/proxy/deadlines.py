@@ -31,14 +31,17 @@ class Deadlines:
         self._watched.discard(connection)
 
     def start(self) -> None:
-        self._timer = self._loop.call_later(TICK, self._look)
+        self._timer = self._loop.call_later(TICK, self._tick)
 
     def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
 
+    def _tick(self) -> None:
+        self._timer = self._loop.call_later(TICK, self._tick)
+        self._loop.call_soon(self._look)  # what was read before comes first: it was in time
+
     def _look(self) -> None:
-        self._timer = self._loop.call_later(TICK, self._look)
         now = monotonic()
         for connection in [watched for watched in self._watched if watched.deadline <= now]:
             try:

@@ -17,6 +17,7 @@ from gateway.proxy.deadlines import Deadlines
 from gateway.proxy.doors import Hall, affordable
 from gateway.proxy.pool import UpstreamPool
 from gateway.proxy.rejudging import judge_connection
+from gateway.proxy.rounds import Rounds
 from gateway.proxy.sweep import Sweep
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class DataPlane:
     ) -> None:
         self.loop = loop
         self.clock = clock
+        self.rounds = Rounds(loop)
         self.deadlines = Deadlines(loop)
         self._sweep = Sweep(self)
         self.deadlines.watch(self._sweep)
@@ -105,7 +107,7 @@ class DataPlane:
             if pool is not None and pool.spec is spec:
                 self.pools[name] = former.pop(name)
             else:
-                self.pools[name] = UpstreamPool(spec, self.loop, self.deadlines, self._notice)
+                self.pools[name] = UpstreamPool(spec, self.loop, self.rounds, self.deadlines, self._notice)
         self._leaving = [pool for pool in self._leaving if pool.is_used]
         for pool in former.values():
             pool.close()
@@ -121,7 +123,7 @@ class DataPlane:
         for pool in self._leaving:
             if pool.spec is spec:
                 return pool
-        pool = UpstreamPool(spec, self.loop, self.deadlines, self._notice)
+        pool = UpstreamPool(spec, self.loop, self.rounds, self.deadlines, self._notice)
         pool.close()
         self._leaving.append(pool)
         return pool

@@ -20,6 +20,7 @@ from gateway.proxy.connecting import Connector, is_fault_of_target
 from gateway.proxy.deadlines import Deadlines
 from gateway.proxy.health import HealthChecks
 from gateway.proxy.probe import Probe
+from gateway.proxy.rounds import Rounds
 from gateway.proxy.targets import PooledTarget, Targets
 from gateway.proxy.trouble import Trouble
 from gateway.proxy.upstream import UpstreamConnection
@@ -32,10 +33,16 @@ class UpstreamPool:
     """Lends connections to the targets of one upstream."""
 
     def __init__(
-        self, spec: UpstreamSpec, loop: asyncio.AbstractEventLoop, deadlines: Deadlines, notice: Notice
+        self,
+        spec: UpstreamSpec,
+        loop: asyncio.AbstractEventLoop,
+        rounds: Rounds,
+        deadlines: Deadlines,
+        notice: Notice,
     ) -> None:
         self.spec = spec
         self.loop = loop
+        self.rounds = rounds
         self.deadlines = deadlines
         self.deadline = inf
         self.targets = Targets(spec)

@@ -14,6 +14,7 @@ import httptools
 from gateway.model.errors import FirstByteTimeout, IdleTimeout, Refusal, UpstreamClosed, UpstreamMalformed
 from gateway.model.request import Header
 from gateway.proxy.answer_heads import refuse_interim_body
+from gateway.proxy.rounds import Connection
 
 if TYPE_CHECKING:
     from gateway.proxy.pool import UpstreamPool
@@ -29,15 +30,11 @@ _FLUSH_TIME: Final = 5.0
 """Seconds for the last bytes of a tunnel to leave."""
 
 
-class UpstreamConnection:
-    """One connection: parses answers, hands them to its relay, and knows whether it may serve another.
-
-    It is an asyncio.Protocol in all but name: a class compiled by mypyc has no base that is not.
-    """
-
-    transport: asyncio.Transport
+class UpstreamConnection(Connection):
+    """One connection: parses answers, hands them to its relay, and knows whether it may serve another."""
 
     def __init__(self, pool: "UpstreamPool", target: "PooledTarget") -> None:
+        super().__init__(pool.rounds)
         self.pool = pool
         self.target = target
         self.relay: Relay | None = None
@@ -48,7 +45,6 @@ class UpstreamConnection:
         """It failed by its target's fault, and its relay may ask another target."""
         self._is_blocked = False
         self._is_reading_paused = False
-        self._lost = False
         self._reset()
 
     def _reset(self) -> None:
@@ -69,10 +65,10 @@ class UpstreamConnection:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
         self.pool.deadlines.watch(self)
 
-    def connection_lost(self, error: Exception | None) -> None:
-        if self._lost:
+    def lost(self, error: Exception | None) -> None:
+        if self.is_closed:
             return
-        self._lost = True
+        self.is_closed = True
         self.pool.deadlines.forget(self)
         relay, self.relay = self.relay, None
         closed = UpstreamClosed("the upstream closed the connection before its answer was complete")
@@ -97,12 +93,18 @@ class UpstreamConnection:
         return False
 
     def data_received(self, data: bytes) -> None:
+        if self.relay is None and self.tunnel is None:
+            self.abort()  # nobody asked, and nobody who asks from now on shall take it for an answer
+        else:
+            super().data_received(data)
+
+    def received(self, data: bytes) -> None:
         if self.tunnel is not None:
             self.tunnel.from_upstream(data)
         elif self.relay is not None:
             self._parse(self.relay, data)
         else:
-            self.abort()  # nobody asked
+            self.abort()  # the answer was complete
 
     def pause_writing(self) -> None:
         self._is_blocked = True
@@ -121,7 +123,7 @@ class UpstreamConnection:
         relay = self.relay
         if relay is None or self.tunnel is not None:
             self.transport.abort()
-            self.connection_lost(None)
+            self.lost(None)
             return
         if self.answer_began or self._is_blocked:
             error: Refusal = IdleTimeout("the upstream fell silent")
@@ -135,9 +137,6 @@ class UpstreamConnection:
         """Begin to serve a relay. It writes its request with `write`, and says `request_sent` at its end."""
         self.relay = relay
         self.deadline = inf
-
-    def write(self, data: bytes) -> None:
-        self.transport.write(data)
 
     def request_sent(self) -> None:
         self._renew()
@@ -158,11 +157,13 @@ class UpstreamConnection:
         self.relay = self.tunnel = None
         self.deadline = inf
         self.transport.abort()
-        self.connection_lost(None)
+        self.lost(None)
 
     def close_after_flush(self) -> None:
         """Close when everything written has been sent; the tunnel hears no more of it."""
         self.relay = self.tunnel = None
+        self._arrived = b""
+        self.write_out()
         self.deadline = monotonic() + _FLUSH_TIME
         self.transport.close()
 
@@ -228,7 +229,8 @@ class UpstreamConnection:
 
     def _finish(self, relay: "Relay") -> None:
         """The answer is complete: give the connection back or close it, then tell the relay."""
-        reusable = not (self._closes or self._doubtful) and relay.request_complete and not self._is_blocked
+        is_sent = relay.request_complete and not (self._is_blocked or self._leaving)
+        reusable = is_sent and not (self._closes or self._doubtful)
         self.relay = None
         self.served += 1
         if reusable and not self.transport.is_closing():
