@@ -56,7 +56,9 @@ class Load:
     def closed(self, work: Work, ports: Ports, seconds: float, *, is_pinned: bool = True) -> Counted:
         """Let as many requests be answered as can be."""
         counted = self._run(
-            self._chat(ports, seconds) if work.is_websocket else self._wrk(work, ports, seconds), seconds, is_pinned
+            self._chat(work, ports, seconds) if work.is_websocket else self._wrk(work, ports, seconds),
+            seconds,
+            is_pinned,
         )
         # Tokens that must be new to the contender go on where the last measurement ended.
         self._sent[work] = self._sent.get(work, 0) + counted["requests"]
@@ -72,14 +74,16 @@ class Load:
     def _wrk(self, work: Work, ports: Ports, seconds: float) -> list[str]:
         url = f"https://127.0.0.1:{ports.tls}/" if work.is_tls else f"http://127.0.0.1:{ports.http}/"
         # wrk knows whole seconds only.
-        options = ["--threads", 1, "--connections", self._scene.connections, "--duration", f"{math.ceil(seconds)}s"]
+        connections = self._scene.connections * work.breadth
+        options = ["--threads", 1, "--connections", connections, "--duration", f"{math.ceil(seconds)}s"]
         tokens = getattr(self._scene.material, work.tokens)
         words = [tokens, work.path, work.routes, work.body, self._sent.get(work, 0)]
         return [program_path("wrk"), *map(str, [*options, "--script", _SCRIPT, url, "--", *words])]
 
-    def _chat(self, ports: Ports, seconds: float) -> list[str]:
+    def _chat(self, work: Work, ports: Ports, seconds: float) -> list[str]:
         token = self._scene.material.valid
-        options = ["--port", ports.http, "--connections", self._scene.connections, "--seconds", seconds]
+        connections = self._scene.connections * work.breadth
+        options = ["--port", ports.http, "--connections", connections, "--seconds", seconds]
         return [sys.executable, "-m", "bench.chat", *map(str, options), "--token", token]
 
     def _run(self, command: list[str], seconds: float, is_pinned: bool) -> dict[str, Any]:

@@ -105,10 +105,17 @@ ROWS: Final = (
     ),
     Row(
         "workers",
-        "two workers",
+        "two workers, as many connections each",
+        Case(who.TWO_WORKERS, works.TWICE_AS_MANY),
+        (("one worker", Case(who.ONE_WORKER)), ("two gateways", Case(who.TWINS, works.TWICE_AS_MANY))),
+        turns=4,
+    ),
+    Row(
+        "workers-half",
+        "two workers, half as many each",
         Case(who.TWO_WORKERS),
         (("one worker", Case(who.ONE_WORKER)), ("two gateways", Case(who.TWINS))),
-        turns=4,
+        turns=2,
     ),
 )
 """Beside the table of contenders."""
