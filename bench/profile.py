@@ -77,7 +77,7 @@ class Trip:
             b"GET /orders/17 HTTP/1.1\r\nHost: api.example\r\nAuthorization: Bearer %b\r\n\r\n" % token
             for token in material.tokens.read_bytes().split()
         ]
-        self._rounds = plane.rounds
+        plane.rounds.at_once = sys.maxsize
         self._to_client, self._to_upstream = _Memory(), _Memory()
         self._client = ClientConnection(plane, secure=False)
         self._client.connection_made(cast(asyncio.BaseTransport, self._to_client))
@@ -90,9 +90,7 @@ class Trip:
     def go(self, request: bytes) -> None:
         """Send a request, and its answer back."""
         self._client.data_received(request)
-        self._rounds.work()
         self._upstream.data_received(_ANSWER)
-        self._rounds.work()
         if not self._to_upstream.written or not self._to_client.written[0].startswith(b"HTTP/1.1 200 "):
             raise SystemExit(f"not proxied: {self._to_client.written}")
         self._to_upstream.written.clear()

@@ -132,15 +132,23 @@ class Looks:
     def _digest(self, path: Path) -> bytes | None:
         try:
             found = path.stat()
+            if (known := self._known.get(path)) is not None and known[0] == _status(found):
+                return known[1]
+            if not stat.S_ISREG(found.st_mode):
+                return _NOT_WATCHED
+            content, found = beginning(path, MAX_FILE + 1)  # what was read may be another file already
         except OSError:
             return None
-        status = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-        if (known := self._known.get(path)) is not None and known[0] == status:
-            return known[1]
-        digest = _digest_now(path)
-        if digest is not None and self._clock() - found.st_ctime > _SETTLED:
-            self._known[path] = status, digest
+        if len(content) > MAX_FILE:
+            return None
+        digest = sha256(content).digest()
+        if self._clock() - found.st_ctime > _SETTLED:
+            self._known[path] = _status(found), digest
         return digest
+
+
+def _status(found: os.stat_result) -> _Status:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _digest(path: Path, content: bytes | OSError) -> bytes | None:

@@ -263,7 +263,7 @@ class ClientConnection(Connection):
         """Make room for another, unless more has arrived just now. A request that is too slow is told so, if it can
         still hear it.
         """
-        if self._is_idle and self._has_unread():
+        if self._arrived or (self._is_idle and self._has_unread()):
             return False
         unfinished, self.reader.unfinished = self.reader.unfinished, None
         if self._is_blocked:
@@ -354,7 +354,7 @@ class ClientConnection(Connection):
             return
         if self.leaves:
             relay.keeps_alive = False
-        if self.relay is None and not self.queue and not self._is_blocked:
+        if self.relay is None and not self.queue and self._takes():
             self.relay = relay
             relay.begin()
             if self._is_answering(relay):
@@ -382,7 +382,7 @@ class ClientConnection(Connection):
         if self._is_pumping:
             return
         self._is_pumping = True
-        while self.queue and self.relay is None and not (self.is_closing or self._is_blocked):
+        while self.queue and self.relay is None and not self.is_closing and self._takes():
             relay = self.relay = self.queue.popleft()
             relay.begin()
         self._is_pumping = False
@@ -396,6 +396,11 @@ class ClientConnection(Connection):
             self.await_next()
         else:
             self.rearm()
+
+    def _takes(self) -> bool:
+        """Whether the client takes what was said so far."""
+        self.write_out()
+        return not (self._is_blocked or self.is_closed)
 
     def await_next(self) -> None:
         """Wait for another request."""
@@ -490,8 +495,6 @@ class ClientConnection(Connection):
         return is_between and not (self.is_closing or self.reader.head_bytes)
 
     def _has_unread(self) -> bool:
-        """Whether bytes have arrived that nobody has looked at yet."""
-        if self._arrived:
-            return True
+        """Whether the kernel has bytes of the client."""
         sock = self.transport.get_extra_info("socket")
         return sock is not None and sock.fileno() >= 0 and any(ioctl(sock.fileno(), FIONREAD, bytes(4)))

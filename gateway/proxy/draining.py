@@ -46,6 +46,7 @@ async def drain(plane: DataPlane, listeners: Listeners, haste: Haste) -> int:
     for seconds in (min(timeouts.drain_streams, timeouts.drain), timeouts.drain):
         left = begun + seconds - plane.loop.time()
         await _first(left, _all_gone(plane, listeners), haste.end.wait())
+        plane.rounds.work()  # what was said before is passed on
         for connection in list(plane.connections):
             connection.end_stream()
     cut = await _cut(plane)

@@ -76,6 +76,7 @@ class DataPlane:
 
     def swap(self, snapshot: Snapshot) -> None:
         """Use another Snapshot for every request that comes from now on."""
+        self.rounds.work()  # what has arrived came before
         former = getattr(self, "snapshot", snapshot)
         self._sweep.remember(snapshot.routes.least_staleness)
         self.snapshot = snapshot

@@ -26,15 +26,15 @@ class Rounds:
         """What is written meanwhile leaves at the end."""
         self.arrived: list[Connection] = []
         self.leaving: list[Connection] = []
-        self.alone = 0
-        """So many pieces are worked on at once."""
+        self.at_once = 0
+        """So many more pieces do not wait."""
         self._is_small = False
         """Whether the last round was."""
 
     def enter(self, connection: "Connection") -> None:
         """Let a connection work on what has arrived: once everything that the kernel has is read, if that is much."""
-        if self.alone:
-            self.alone -= 1
+        if self.at_once:
+            self.at_once -= 1
             connection.take()
             return
         if not self.arrived:
@@ -42,11 +42,15 @@ class Rounds:
         self.arrived.append(connection)
 
     def work(self) -> None:
-        """Let each connection work on what has arrived, and then write."""
+        """Let each connection work on what has arrived, and then write. Asked for as well by whatever comes after that:
+        what is too large to wait, a new configuration, the end.
+        """
         arrived, self.arrived = self.arrived, []
+        if not arrived:
+            return
         was_small, self._is_small = self._is_small, len(arrived) < _FEW
         if was_small and self._is_small:
-            self.alone = _ALONE
+            self.at_once = _ALONE
         for first in range(0, len(arrived), _TOGETHER):
             self.is_working = True
             for connection in arrived[first : first + _TOGETHER]:
@@ -80,7 +84,7 @@ class Connection:
         raise NotImplementedError
 
     def lost(self, error: Exception | None) -> None:
-        """The connection is closed. Sets `is_closed` first; a second call does nothing."""
+        """The connection is closed. Must set `is_closed` first, and do nothing when called again."""
         raise NotImplementedError
 
     # --- asyncio: what arrives
@@ -90,7 +94,7 @@ class Connection:
             self._arrived = data
             self._rounds.enter(self)
         else:
-            self.take()
+            self._rounds.work()  # what came before comes first, of the other side as well
             self._arrived = data
             self.take()
 
@@ -99,7 +103,7 @@ class Connection:
         self.lost(error)
 
     def take(self) -> None:
-        """Work on what has arrived, now: whatever happens next came after it."""
+        """Work on what has arrived."""
         data, self._arrived = self._arrived, b""
         if not data or self.is_closed:
             return
@@ -111,7 +115,7 @@ class Connection:
     # --- what leaves
 
     def write(self, data: bytes) -> None:
-        """Write, at the end of the round if one is under way."""
+        """Write, at the end of the round if one is under way: not before that, `pause_writing` may be called."""
         if self._rounds.is_working or self._leaving:
             if not self._leaving:
                 self._rounds.leaving.append(self)
@@ -131,6 +135,10 @@ class Connection:
                 self._break_off(error)
 
     def _break_off(self, error: Exception) -> None:
+        """A bug ends the connection, and no other one."""
         self._rounds.report(error)
         self.transport.abort()
-        self.lost(error)
+        try:
+            self.lost(error)
+        except Exception as another:  # noqa: BLE001 - as above
+            self._rounds.report(another)

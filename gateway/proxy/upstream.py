@@ -93,8 +93,14 @@ class UpstreamConnection(Connection):
         return False
 
     def data_received(self, data: bytes) -> None:
+        asked_by = self.relay
+        if self._arrived:
+            self._rounds.work()
         if self.relay is None and self.tunnel is None:
             self.abort()  # nobody asked, and nobody who asks from now on shall take it for an answer
+        elif self.relay is not asked_by:
+            self.transport.abort()  # as before, but somebody has asked meanwhile
+            self.lost(None)
         else:
             super().data_received(data)
 

@@ -179,7 +179,12 @@ LOOP = Loop()
 
 def snapshot() -> Snapshot:
     """Return the configuration above, compiled."""
-    loaded = load_text(CONFIG, {})
+    return compiled(CONFIG)
+
+
+def compiled(text: str) -> Snapshot:
+    """Return what a configuration says."""
+    loaded = load_text(text, {})
     return compile_config(loaded.config, offline_resources(Path("/nonexistent")))
 
 

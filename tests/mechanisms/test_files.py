@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.mechanisms import files
 from gateway.mechanisms.base import BadSetting, offline_resources
 from gateway.mechanisms.files import Files, Looks, bounded_content, digests_now
 
@@ -86,6 +87,28 @@ class TestLooks:
         os.replace(away, large)
         assert looks.digests([large]) == before
 
+    def test_a_link_that_leads_elsewhere_only_while_it_is_read(
+        self, large: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What was read then is not taken for what the file holds."""
+        other, link = large.with_name("other"), large.with_name("link")
+        other.write_bytes(b"b" * SIZE)
+        link.symlink_to(large)
+        read = files.beginning
+
+        def elsewhere(path: Path, most: int) -> tuple[bytes, os.stat_result]:
+            _lead(link, other)
+            try:
+                return read(path, most)
+            finally:
+                _lead(link, large)
+
+        looks = Looks(later)
+        monkeypatch.setattr(files, "beginning", elsewhere)
+        looks.digests([link])
+        monkeypatch.undo()
+        assert looks.digests([link]) == digests_now([link])
+
     def test_a_pipe_holds_nothing_that_could_change(self, tmp_path: Path) -> None:
         os.mkfifo(path := tmp_path / "pipe")
         looks = Looks(later)
@@ -100,6 +123,11 @@ def large(tmp_path: Path) -> Path:
     path = tmp_path / "large"
     path.write_bytes(b"a" * SIZE)
     return path
+
+
+def _lead(link: Path, to: Path) -> None:
+    link.unlink()
+    link.symlink_to(to)
 
 
 def later() -> float:

@@ -1,17 +1,22 @@
 """First all connections are read, then they work, then all that they say is written; and what came first counts."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Coroutine, Iterator
+from typing import Any, cast
 
 import pytest
 
 from gateway.config.snapshot import Snapshot
+from gateway.proxy import draining
 from gateway.proxy.client import ClientConnection
+from gateway.proxy.listener import Listeners
 from gateway.proxy.plane import DataPlane
+from gateway.proxy.relay import Relay
 from gateway.proxy.upstream import UpstreamConnection
-from tests.fuzz.wire import LOOP, Recorder, Wire, snapshot
+from tests.fuzz.wire import CONFIG, LOOP, Recorder, Wire, compiled, snapshot
 from tests.minting import NOW
 
+BAD = b"GET /%zz HTTP/1.1\r\nHost: app\r\n\r\n"
+"""Refused at once."""
 GET = b"GET /x HTTP/1.1\r\nHost: app\r\n\r\n"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 OTHER = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"
@@ -22,6 +27,12 @@ SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade:
 @pytest.fixture(scope="module")
 def ready() -> Snapshot:
     return snapshot()
+
+
+class Nobody:
+    """Listeners that nobody comes to."""
+
+    async def close(self) -> None: ...
 
 
 class House:
@@ -63,7 +74,7 @@ class House:
     def settle(self) -> None:
         """Run until nothing is left to do; then there shall be much to do."""
         LOOP.settle()
-        self.plane.rounds.alone = 0
+        self.plane.rounds.at_once = 0
 
 
 class Failing:
@@ -92,7 +103,7 @@ def test_all_work_before_anything_is_written(house: House) -> None:
     for _, _, far, _ in asked:
         far.feed(ANSWER)
     wire, _ = house.client()
-    wire.feed(b"GET /%zz HTTP/1.1\r\nHost: app\r\n\r\n")  # refused at once
+    wire.feed(BAD)
     house.settle()
     assert [bytes(each.written[:12]) for each, *_ in asked] == [b"HTTP/1.1 200"] * 3
     assert wire.written.startswith(b"HTTP/1.1 400 ")
@@ -101,7 +112,7 @@ def test_all_work_before_anything_is_written(house: House) -> None:
 
 def test_a_large_round_is_written_in_parts(house: House) -> None:
     for _ in range(100):
-        house.client()[0].feed(b"GET /%zz HTTP/1.1\r\nHost: app\r\n\r\n")
+        house.client()[0].feed(BAD)
     house.settle()
     assert house.said == ["work"] + ["write"] * 64 + ["work"] + ["write"] * 36
 
@@ -111,7 +122,7 @@ def test_where_little_goes_on_nobody_waits_for_others(house: House) -> None:
     wire, connection = house.client()
     waited = []
     for _ in range(40):
-        connection.data_received(b"GET /%zz HTTP/1.1\r\nHost: app\r\n\r\n")
+        connection.data_received(BAD)
         waited.append(not wire.written)
         LOOP.settle()
         wire.written = b""
@@ -119,16 +130,16 @@ def test_where_little_goes_on_nobody_waits_for_others(house: House) -> None:
 
 
 def test_many_at_once_make_rounds_again(house: House) -> None:
-    house.plane.rounds.alone = 3
+    house.plane.rounds.at_once = 3
     house.plane.rounds._is_small = True
     clients = [house.client() for _ in range(10)]
     for _, connection in clients:
-        connection.data_received(b"GET /%zz HTTP/1.1\r\nHost: app\r\n\r\n")
+        connection.data_received(BAD)
     assert [bool(wire.written) for wire, _ in clients] == [True] * 3 + [False] * 7
     LOOP.settle()
     for wire, connection in clients:
         wire.written = b""
-        connection.data_received(b"GET /%zz HTTP/1.1\r\nHost: app\r\n\r\n")
+        connection.data_received(BAD)
         assert not wire.written
     LOOP.settle()
 
@@ -291,6 +302,25 @@ def test_a_transport_that_fails_keeps_nothing_from_the_others(house: House, monk
     LOOP.errors.clear()
 
 
+def test_a_bug_in_the_end_of_a_connection_ends_that_one_only(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = [house.asked() for _ in range(3)]
+    asked[1][3]._parser = Failing()  # type: ignore[assignment]
+    record = house.recorder.request
+
+    def fail(relay: Relay, now: float) -> None:
+        if relay._client is asked[1][1]:
+            raise ZeroDivisionError
+        record(relay, now)
+
+    monkeypatch.setattr(house.recorder, "request", fail)
+    for _, _, far, _ in asked:
+        far.feed(ANSWER)
+    house.settle()
+    assert [wire.written.endswith(b"hi") for wire, *_ in asked] == [True, False, True]
+    assert len(LOOP.errors) == 2
+    LOOP.errors.clear()
+
+
 def test_nothing_is_parsed_after_a_bug(house: House) -> None:
     _, _, _, upstream = house.asked()
     parser: Any = Failing()
@@ -327,6 +357,7 @@ def test_who_leaves_in_the_same_round_is_not_heard(house: House) -> None:
     house.settle()
     assert LOOP.far_ends == []
     assert house.recorder.relays == []
+    assert not connection.queue
 
 
 def test_who_leaves_in_the_same_round_is_not_written_to(house: House) -> None:
@@ -355,6 +386,110 @@ def test_bytes_stay_in_order_when_writing_makes_somebody_write(house: House, mon
     other_far.feed(ANSWER)
     house.settle()
     assert two.written.endswith(b"hilater")
+
+
+@pytest.mark.parametrize("has_waited", [False, True])
+def test_a_client_that_does_not_take_its_answers_gets_no_further_ones(
+    house: House, monkeypatch: pytest.MonkeyPatch, has_waited: bool
+) -> None:
+    """Neither of requests that wait behind another one, nor of those that come in the same bytes."""
+    wire, connection, far, _ = house.asked()
+    write = Wire.write
+
+    def block(to: Wire, data: bytes | bytearray | memoryview) -> None:
+        write(to, data)
+        if to is wire and wire.written.count(b"HTTP/1.1 400 ") > 1:
+            connection.pause_writing()
+
+    monkeypatch.setattr(Wire, "write", block)
+    if has_waited:
+        connection.data_received(BAD * 100 + GET)
+    far.feed(ANSWER)
+    house.settle()
+    far.written = b""
+    if not has_waited:
+        connection.data_received(BAD * 100 + GET)
+        house.settle()
+    assert wire.written.count(b"HTTP/1.1 400 ") == 2
+    assert far.written == b""
+    wire.written = b""
+    connection.resume_writing()
+    house.settle()
+    assert wire.written.count(b"HTTP/1.1 400 ") == 2
+
+
+def test_nothing_begins_for_a_client_that_cannot_be_written_to(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, connection = house.client()
+
+    def fail(wire: Wire, data: bytes | bytearray | memoryview) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Wire, "write", fail)
+    connection.data_received(BAD + GET)
+    house.settle()
+    assert connection.is_closed
+    assert len(house.recorder.relays) == 1
+    assert LOOP.far_ends == []
+    LOOP.errors.clear()
+
+
+def test_what_was_said_before_another_asked_is_not_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House(compiled(CONFIG.replace("}}\nroutes", ", connections: 1}}\nroutes")), monkeypatch)
+    first, _, _, upstream = house.asked()
+    second, connection = house.client()
+    connection.data_received(GET)
+    house.settle()
+    upstream.data_received(ANSWER)
+    upstream.data_received(OTHER)
+    house.settle()
+    LOOP.far_ends[-1].feed(ANSWER)
+    house.settle()
+    assert first.written.endswith(b"hi")
+    assert b"forged" not in second.written
+    assert second.written.endswith(b"hi")
+
+
+def test_what_is_large_comes_after_what_came_before_it(house: House) -> None:
+    """The rest of a request, and the answer to it."""
+    wire, connection, far, upstream = house.asked(b"POST /x HTTP/1.1\r\nHost: app\r\nContent-Length: 2\r\n\r\n")
+    far.written = b""
+    connection.data_received(b"ab")
+    upstream.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n" + b"x" * 20_000)
+    house.settle()
+    assert far.written == b"ab"
+    assert wire.written.endswith(b"x" * 20_000)
+    assert not wire.is_closed
+
+
+def test_a_request_that_came_before_a_reload_is_judged_by_the_rules_of_then(house: House) -> None:
+    _, connection = house.client()
+    connection.data_received(GET)
+    former = house.plane.snapshot
+    house.plane.swap(snapshot())
+    assert connection.relay is not None
+    assert connection.relay.snapshot is former
+
+
+def test_what_came_before_the_end_of_the_process_is_passed_on(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    wire, _, far, upstream = house.asked(UPGRADE)
+    far.feed(SWITCHED)
+    house.settle()
+    late, _, _, answering = house.asked()
+    arriving = [(upstream, b"bye"), (answering, ANSWER)]
+
+    async def first(_: float, *waits: Coroutine[Any, Any, object]) -> None:
+        """Stand for the time that a step of the drain takes, at whose end something arrives."""
+        for wait in waits:
+            wait.close()
+        if arriving:
+            connection, data = arriving.pop(0)
+            connection.data_received(data)
+
+    monkeypatch.setattr(draining, "_first", first)
+    LOOP.run_until_complete(draining.drain(house.plane, cast(Listeners, Nobody()), draining.Haste()))
+    house.settle()
+    assert wire.written.endswith(b"bye")
+    assert late.written.endswith(b"hi")
 
 
 def test_a_client_that_has_said_something_is_not_crowded_out(house: House) -> None:
