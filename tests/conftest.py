@@ -1,5 +1,7 @@
 """Nothing is tested that is not of these sources, and what takes longest begins first."""
 
+import signal
+
 import pytest
 
 from gateway.freshness import outdated
@@ -24,6 +26,7 @@ SLOWEST = (
 
 
 def pytest_configure() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
     if (what_to_do := outdated()) is not None:
         pytest.exit(what_to_do, returncode=4)
 
